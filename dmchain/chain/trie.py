@@ -181,6 +181,8 @@ class BatchTrie:
         return self._update_extension(node, work, depth)
 
     def _update_branch(self, node: list[bytes], work: list[_Work], depth: int) -> Node | None:
+        if len(work) == 1 and work[0][1]:
+            return self._set_below_branch(node, work, depth)
         fresh: dict[int, Node | None] = {}
         path = work[0][0][:depth]
         shrinks = False
@@ -200,6 +202,20 @@ class BatchTrie:
         branch = node.copy()
         for nibble, new in fresh.items():
             branch[nibble] = self._settle(path + bytes((nibble,)), node[nibble], new)
+        return branch
+
+    def _set_below_branch(self, node: list[bytes], work: list[_Work], depth: int) -> Node:
+        """The commonest case, cheaper for it: a single key, which stays."""
+        key = work[0][0]
+        nibble = key[depth]
+        path = key[: depth + 1]
+        reference = node[nibble]
+        old = None if reference == BLANK else self._load(path, reference)
+        new = self._update(old, work, depth + 1)
+        if new is old:
+            return node
+        branch = node.copy()
+        branch[nibble] = self._settle(path, reference, new)
         return branch
 
     def _collapse(
@@ -224,6 +240,11 @@ class BatchTrie:
 
     def _update_leaf(self, node: tuple[bytes, bytes, bool], work: list[_Work], depth: int) -> Node | None:
         key = work[0][0][:depth] + node[0]
+        if len(work) == 1 and work[0][0] == key:
+            value = work[0][1]
+            if value == node[1]:
+                return node
+            return (node[0], value, True) if value else None
         merged = [item for item in work if item[1]]
         for item in work:
             if item[0] == key:
@@ -274,9 +295,8 @@ class BatchTrie:
         for nibble, part in _split(work, fork):
             key, payload, is_leaf = part[0]
             if not is_leaf and len(key) == fork + 1 and len(part) == 1:
-                branch[nibble] = (
-                    payload  # the extension ends here: its child hangs on the branch, at the same path
-                )
+                # the extension ends here: its child hangs on the branch, at the same path
+                branch[nibble] = payload
             else:
                 branch[nibble] = self._settle(key[: fork + 1], BLANK, self._build(part, fork + 1))
         if fork == depth:
