@@ -1,0 +1,87 @@
+"""What the chain asks of whatever executes blocks. Owned here, implemented in `dmchain.marketplace_vm`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from dmchain.chain.primitives.block import Receipt, Withdrawal
+from dmchain.chain.primitives.transaction import Transaction
+from dmchain.chain.primitives.types import Address, Hash32
+from dmchain.chain.store.kv import Reader, Write
+
+
+@dataclass(frozen=True, slots=True)
+class BlockEnvironment:
+    """What a block's transactions can see of it: header fields that are known before they run.
+
+    `block_hash(number)` gives the hash of one of the 256 blocks before this one, or None. `blob_base_fee` in wei.
+    """
+
+    number: int
+    timestamp: int
+    coinbase: Address
+    gas_limit: int
+    base_fee: int
+    prev_randao: Hash32
+    parent_hash: Hash32
+    parent_beacon_block_root: Hash32
+    block_hash: Callable[[int], bytes | None]
+    excess_blob_gas: int = 0
+    blob_base_fee: int = 1
+
+
+@dataclass(slots=True)
+class StateChanges:
+    """What one block did to the state: the writes that move the database, and what undoes them.
+
+    `undo` maps each flat key that changed to its value before the block, None where there was none. `seen` is the
+    executor's own, given back to it by `Executor.committed`.
+    """
+
+    state_root: Hash32
+    writes: list[Write] = field(default_factory=list)
+    undo: dict[bytes, bytes | None] = field(default_factory=dict)
+    seen: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of a whole block. `requests_hash` is EIP-7685's, of the empty list where requests are off."""
+
+    changes: StateChanges
+    receipts: tuple[Receipt, ...]
+    gas_used: int
+    blob_gas_used: int
+    requests_hash: Hash32
+
+
+class BlockExecution(Protocol):
+    """One block under way."""
+
+    gas_used: int
+
+    def apply(self, transaction: Transaction) -> Receipt:
+        """Run one transaction. Raises InvalidTransaction, and then nothing has changed."""
+        ...
+
+    def finish(self, withdrawals: Sequence[Withdrawal]) -> Outcome:
+        """End the block: withdrawals, requests, roots. Raises InvalidBlock where a system contract fails."""
+        ...
+
+
+class Executor(Protocol):
+    """Executes blocks on a state that a Reader holds."""
+
+    def begin(self, reader: Reader, parent_state_root: Hash32, environment: BlockEnvironment) -> BlockExecution:
+        """Start a block on the state of the head, system calls included."""
+        ...
+
+    def committed(self, changes: StateChanges) -> None:
+        """The block is in the database: remember what it taught."""
+        ...
+
+    def reset(self) -> None:
+        """Forget what was remembered: the head has moved otherwise than by one block."""
+        ...

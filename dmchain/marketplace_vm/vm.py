@@ -1,0 +1,255 @@
+"""py-evm's rules configured for dmchain: opcodes and gas tables of Prague, what contracts see of Osaka, native precompiles.
+
+py-evm gives opcodes and precompiles; this module replaces what surrounds them: computations are lighter, snapshots are
+marks in the journal of `FlatState`, and a computation knows by its parent, not by its sender, whether it is the outermost
+(py-evm compares the sender with the origin, which EIP-7702 made wrong).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from eth.abc import ComputationAPI
+from eth.exceptions import Halt, StackDepthLimit, VMError
+from eth.exceptions import InsufficientFunds as VMInsufficientFunds
+from eth.vm.code_stream import CodeStream
+from eth.vm.computation import BaseComputation
+from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
+from eth.vm.forks.prague.computation import PragueComputation
+from eth.vm.forks.prague.opcodes import PRAGUE_OPCODES
+from eth.vm.forks.prague.state import PragueState
+from eth.vm.gas_meter import GasMeter
+from eth.vm.logic.invalid import InvalidOpcode
+from eth.vm.memory import Memory
+from eth.vm.message import Message
+from eth.vm.opcode import as_opcode
+from eth.vm.stack import Stack
+
+from dmchain.chain.executor import BlockEnvironment
+from dmchain.chain.rules import Rules
+try:
+    from dmchain.marketplace_vm.crypto_precompiles import OSAKA_PRECOMPILES, PRECOMPILES
+except ImportError:
+    OSAKA_PRECOMPILES, PRECOMPILES = {}, {}
+try:
+    from dmchain.marketplace_vm.precompiles.native import PRECOMPILES as NATIVE_PRECOMPILES
+except ImportError:
+    NATIVE_PRECOMPILES = {}
+from dmchain.marketplace_vm.state import FlatState
+
+__all__ = ["CancunTransactionContext", "DmComputation", "DmState", "Message", "computation_class_for"]
+
+STACK_DEPTH_LIMIT = 1024
+RECURSION_LIMIT = 100_000
+"""A call at depth 1024 is some ten thousand Python frames deep; a RecursionError would differ between machines."""
+THREAD_STACK_BYTES = 512 * 1024 * 1024
+"""Virtual, not resident: threads that execute need room for the C frames of the same depth."""
+
+
+def prepare_thread_stacks() -> None:
+    """Call once at start, before any worker thread exists."""
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
+    threading.stack_size(THREAD_STACK_BYTES)
+
+
+sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
+
+
+def count_leading_zeros(computation: ComputationAPI) -> None:
+    """CLZ (EIP-7939): the number of zero bits before the first one; 256 for zero."""
+    computation.stack_push_int(256 - computation.stack_pop1_int().bit_length())
+
+
+GAS_COUNT_LEADING_ZEROS = 5
+OSAKA_OPCODES = {
+    **PRAGUE_OPCODES,
+    0x1E: as_opcode(logic_fn=count_leading_zeros, mnemonic="CLZ", gas_cost=GAS_COUNT_LEADING_ZEROS),
+}
+
+
+class DmState(PragueState):
+    """py-evm's view of a block in execution: a `FlatState` and a `BlockEnvironment`."""
+
+    def __init__(self, flat: FlatState, environment: BlockEnvironment, chain_id: int, precompiles: Any) -> None:
+        self._account_db = flat
+        self.environment = environment
+        self.execution_context = _Context(environment, chain_id)
+        self._warm = flat.warm
+        self._precompiles = precompiles
+        self.tracer: Any = None
+        # py-evm's State forwards each of these with a Python call of its own
+        for name in _FORWARDED:
+            setattr(self, name, getattr(flat, name))
+        self.get_transient_storage = flat.get_transient
+        self.set_transient_storage = flat.set_transient
+        self.has_code_or_nonce = flat.account_has_code_or_nonce
+
+    @property
+    def flat(self) -> FlatState:
+        return self._account_db
+
+    def is_address_warm(self, address: bytes) -> bool:
+        return address in self._warm or address in self._precompiles
+
+    def snapshot(self) -> int:
+        return len(self._account_db.journal)
+
+    def revert(self, snapshot: int) -> None:
+        self._account_db.discard(snapshot)
+
+    def commit(self, snapshot: int) -> None:
+        pass
+
+    def clear_transient_storage(self) -> None:
+        self._account_db.transient.clear()
+
+    @property
+    def blob_base_fee(self) -> int:
+        return self.environment.blob_base_fee
+
+    def get_ancestor_hash(self, block_number: int) -> bytes:
+        number = self.environment.number
+        if not 0 <= number - block_number - 1 < 256 or block_number < 0:
+            return b""
+        return self.environment.block_hash(block_number) or b""
+
+
+_FORWARDED = (
+    "get_storage", "set_storage", "delete_storage", "delete_account", "get_balance", "set_balance", "get_nonce",
+    "set_nonce", "increment_nonce", "get_code", "set_code", "delete_code", "get_code_hash", "account_exists",
+    "account_is_empty", "touch_account", "is_storage_warm", "mark_storage_warm", "mark_address_warm", "lock_changes",
+)  # fmt: skip
+
+
+class _Context:
+    """py-evm's ExecutionContext, by plain attributes."""
+
+    __slots__ = (
+        "base_fee_per_gas", "block_number", "chain_id", "coinbase", "difficulty", "excess_blob_gas", "gas_limit",
+        "mix_hash", "timestamp",
+    )  # fmt: skip
+
+    def __init__(self, environment: BlockEnvironment, chain_id: int) -> None:
+        self.coinbase = environment.coinbase
+        self.timestamp = environment.timestamp
+        self.block_number = environment.number
+        self.difficulty = 0
+        self.mix_hash = environment.prev_randao
+        self.gas_limit = environment.gas_limit
+        self.base_fee_per_gas = environment.base_fee
+        self.excess_blob_gas = environment.excess_blob_gas
+        self.chain_id = chain_id
+
+
+def _add_refund(total: int, amount: int) -> int:
+    # EIP-1283 and later take refunds back, so a frame's own total may be negative
+    return total + amount
+
+
+def run_plain(computation: Any) -> None:
+    """py-evm's loop: one opcode object after the other, until Halt or a VMError."""
+    opcodes = computation.opcodes
+    for opcode in computation.code:
+        function = opcodes.get(opcode)
+        if function is None:
+            function = InvalidOpcode(opcode)
+        try:
+            function(computation)
+        except Halt:
+            return
+
+
+class DmComputation(PragueComputation):
+    """One call frame. `code_runner` executes its code; the translator puts its own there."""
+
+    code_runner: Callable[[Any], None] = staticmethod(run_plain)
+    _precompiles = {**PragueComputation.get_precompiles(), **PRECOMPILES, **NATIVE_PRECOMPILES}
+
+    def __init__(self, state: DmState, message: Any, transaction_context: Any) -> None:
+        self.state = state
+        self.msg = message
+        self.transaction_context = transaction_context
+        self.code = CodeStream(message.code)
+        self._gas_meter = GasMeter(message.gas, _add_refund)
+        self.children = []
+        self.accounts_to_delete = []
+        self.beneficiaries = []
+        self._stack = Stack()
+        self._memory = Memory()
+        self._log_entries = []
+        self.data_floor_cost = 0
+
+    @classmethod
+    def apply_message(
+        cls, state: Any, message: Any, transaction_context: Any, parent_computation: Any = None
+    ) -> DmComputation:
+        """Transfer the value and run the code at `message.code_address`; undo both when it fails."""
+        if message.depth > STACK_DEPTH_LIMIT:
+            raise StackDepthLimit("Stack depth limit reached")
+        flat = state.flat
+        mark = len(flat.journal)
+        value = message.value
+        target = message.storage_address
+        if value and message.should_transfer_value:
+            balance = flat.get_balance(message.sender)
+            if balance < value:
+                raise VMInsufficientFunds(f"Insufficient funds: {balance} < {value}")
+            flat.set_balance(message.sender, balance - value)
+            flat.set_balance(target, flat.get_balance(target) + value)
+        flat.touch_account(target)
+        computation = cls.apply_computation(state, message, transaction_context, parent_computation)
+        if computation._error is not None:
+            flat.discard(mark)
+        return computation
+
+    @classmethod
+    def apply_computation(
+        cls, state: Any, message: Any, transaction_context: Any, parent_computation: Any = None
+    ) -> DmComputation:
+        computation = cls(state, message, transaction_context)
+        tracer = state.tracer
+        if tracer is not None:
+            tracer.enter(computation)
+        try:
+            if parent_computation is None:
+                computation.contracts_created = []
+            else:
+                computation.contracts_created = parent_computation.contracts_created
+            if message.is_create:
+                computation.contracts_created.append(message.storage_address)
+            precompile = computation._precompiles.get(message.code_address)
+            if precompile is not None:
+                # EIP-7702: a delegation to a precompile runs nothing
+                if not message.is_delegation:
+                    precompile(computation)
+            elif message.code:
+                if tracer is None:
+                    cls.code_runner(computation)
+                else:
+                    tracer.run(computation)
+        except VMError as error:
+            computation.__exit__(type(error), error, None)
+        if tracer is not None:
+            tracer.leave(computation)
+        return computation
+
+    @property
+    def is_origin_computation(self) -> bool:
+        return self.msg.depth == 0
+
+
+class OsakaComputation(DmComputation):
+    """What contracts see of Osaka: CLZ, P256VERIFY, MODEXP's limits and price."""
+
+    opcodes = OSAKA_OPCODES
+    _precompiles = {**DmComputation._precompiles, **OSAKA_PRECOMPILES}
+
+
+def computation_class_for(rules: Rules, timestamp: int) -> type[DmComputation]:
+    return OsakaComputation if rules.is_osaka(timestamp) else DmComputation
+
+
+assert issubclass(DmComputation, BaseComputation)
