@@ -6,8 +6,9 @@ registered, so they answer "the method X does not exist/is not available".
 
 Threads. Methods marked *light* are called on the event loop's thread and must answer from memory or with a handful of
 database reads. Methods marked *heavy* are called in worker threads, several at a time, while the node goes on committing
-blocks: they work on a read snapshot and look at `CallLimits.stop` often enough (every few milliseconds). No method of
-`Chain` waits for a future block.
+blocks: they work on a read snapshot and look at their StopFlag every few milliseconds. Readers of blocks, fees and state
+are light and must be safe to call from worker threads as well; the pool, events and node status are used from the event
+loop's thread alone. No method of `Chain` waits for a future block.
 
 Blocks are named by height: there is one block per height for ever (a devnet's `revert` is announced to observers).
 Failures: a `DmchainError` raised by any of these becomes JSON-RPC error -32000 with its text, an `RpcError` keeps its own
@@ -289,7 +290,8 @@ class ExecutionResult:
     """What a call did. `error` None means success.
 
     A revert has error "execution reverted" and `revert_data` (perhaps empty); any other failure has geth's wording
-    ("out of gas", "invalid opcode: INVALID", "stack underflow (0 <=> 1)", ...) and `revert_data` None.
+    ("out of gas", "invalid opcode: INVALID", "stack underflow (0 <=> 1)", ...) and `revert_data` None. `gas_used` is net
+    of `gas_refunded`, which helps rpc.estimate to guess and may be left 0.
     """
 
     output: bytes
@@ -297,6 +299,7 @@ class ExecutionResult:
     error: str | None = None
     revert_data: bytes | None = None
     logs: tuple[Log, ...] = ()
+    gas_refunded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,7 +378,7 @@ class Chain(Protocol):
 
     def fork_configs(self) -> ForkConfigs: ...
 
-    # blocks and transactions: light, except where heights in bulk are read; None for what does not exist
+    # blocks and transactions: light, from any thread; None for what does not exist
     def height_of(self, block_hash: Hash32) -> int | None: ...
 
     def header(self, height: int) -> Header | None: ...
@@ -385,10 +388,10 @@ class Chain(Protocol):
     def raw_block(self, height: int) -> bytes | None: ...
 
     def transactions(self, height: int) -> Sequence[Transaction] | None:
-        """Bodies of a block's transactions. Called from both kinds of thread."""
+        """Bodies of a block's transactions."""
 
     def receipts(self, height: int) -> Sequence[ReceiptRecord] | None:
-        """All receipts of a block in order. Called from both kinds of thread."""
+        """All receipts of a block in order."""
 
     def transaction(self, transaction_hash: Hash32) -> TransactionRecord | None:
         """From the chain, else from the pool."""
@@ -398,7 +401,7 @@ class Chain(Protocol):
     def logs(self, query: LogQuery, max_results: int, stop: StopFlag) -> Sequence[LogRecord]:
         """Heavy. Raise errors.TooManyResults(max_results) when more logs match."""
 
-    # fees: light
+    # fees: light, from any thread
     def fees(self, height: int) -> BlockFees:
         """Fees of a block; heights up to head + 1 (the next block)."""
 
@@ -408,7 +411,7 @@ class Chain(Protocol):
     def block_gas_limit(self) -> int:
         """Gas limit of the next block."""
 
-    # state: light, but for proof; raise errors.StateUnavailable when the height's state is gone
+    # state: light, from any thread; raise errors.StateUnavailable when the height's state is gone
     def account(self, address: Address, at: StateAt) -> Account: ...
 
     def code(self, address: Address, at: StateAt) -> bytes: ...
@@ -442,7 +445,8 @@ class Chain(Protocol):
     def pool_status(self) -> tuple[int, int]:
         """Numbers of pending and queued transactions."""
 
-    def pool_content(self, senders: Iterable[Address] | None = None) -> PoolContent: ...
+    def pool_content(self, senders: Iterable[Address] | None = None) -> PoolContent:
+        """A copy that stays as it is: it is formatted in a worker thread."""
 
     def pending_block(self) -> PendingBlock: ...
 

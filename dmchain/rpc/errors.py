@@ -98,7 +98,9 @@ class TooManyResults(LimitExceeded):
     """Wording that clients look for before they halve a range of blocks."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"query returned more than {limit} results", hint="ask for a smaller range of blocks")
+        super().__init__(
+            f"query returned more than {limit} results", hint="ask for a smaller range of blocks"
+        )
 
 
 class ServerBusy(LimitExceeded):
