@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from dmchain.chain.genesis import GenesisAccount
 from dmchain.chain.primitives.block import Receipt, Withdrawal
 from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import Address, Hash32
@@ -74,8 +75,19 @@ class BlockExecution(Protocol):
 class Executor(Protocol):
     """Executes blocks on a state that a Reader holds."""
 
-    def begin(self, reader: Reader, parent_state_root: Hash32, environment: BlockEnvironment) -> BlockExecution:
-        """Start a block on the state of the head, system calls included."""
+    def create(self, alloc: Mapping[Address, GenesisAccount]) -> StateChanges:
+        """Make the state of block 0."""
+        ...
+
+    def begin(
+        self,
+        reader: Reader,
+        parent_state_root: Hash32,
+        environment: BlockEnvironment,
+        *,
+        system_calls: bool = True,
+    ) -> BlockExecution:
+        """Start a block on the state of the head, with the system calls that come before its transactions."""
         ...
 
     def committed(self, changes: StateChanges) -> None:

@@ -1,10 +1,11 @@
 """A priority queue ordered by effective tip, whose order survives a change of the base fee.
 
-The tip a block producer earns at base fee b is min(tip, cap - b) (EIP-1559). Ordered by that number, transactions change
-places whenever b moves, and sorting a pool of 10^5 again for every block is too slow. But only two static orders are
-involved: while b <= cap - tip an item earns its tip, whatever b is; above that it earns cap - b, and among such items the
-order is that of their caps. So each item lives in one of two heaps, and moves to the other one only when b crosses its
-threshold cap - tip. Two more heaps, by threshold, find the items to move. Every operation costs O(log n), amortised.
+The tip a block producer earns at base fee b is min(tip, cap - b) (EIP-1559). Ordered by that number, transactions
+change places whenever b moves, and sorting a pool of 10^5 again for every block is too slow. But only two static orders
+are involved: while b <= cap - tip an item earns its tip, whatever b is; above that it earns cap - b, and among such
+items the order is that of their caps. So each item lives in one of two heaps, and moves to the other one only when b
+crosses its threshold cap - tip. Two more heaps, by threshold, find the items to move. Every operation costs O(log n),
+amortised.
 """
 
 from __future__ import annotations
@@ -33,14 +34,16 @@ _SLACK = 1024
 class FeeRanking(Generic[Item]):
     """Items by effective tip: the highest first, or the lowest first when `lowest` is set; equal tips by lower `tie`.
 
-    INVARIANT: a live item has two records, in `_by_tip` and `_rising` (lowest threshold first) if base_fee <= cap - tip,
-    else in `_by_cap` and `_falling` (highest threshold first). A record is live iff its stamp is its item's.
+    INVARIANT: a live item has two records, in `_by_tip` and `_rising` (lowest threshold first) if
+    base_fee <= cap - tip, else in `_by_cap` and `_falling` (highest threshold first). A record is live iff its stamp is its item's.
     """
 
-    __slots__ = ("_base_fee", "_by_cap", "_by_tip", "_dead", "_falling", "_last_stamp", "_live", "_rising", "_sign")
+    __slots__ = ("_base_fee", "_by_cap", "_by_tip", "_dead", "_falling", "_live", "_rising", "_sign", "_stamps")
 
-    def __init__(self, base_fee: int, *, lowest: bool) -> None:
+    def __init__(self, base_fee: int, stamps: Iterator[int], *, lowest: bool) -> None:
+        """`stamps` counts up from 1 or more; rankings between which items wander must share it."""
         self._sign = 1 if lowest else -1
+        self._stamps = stamps
         self._base_fee = base_fee
         self._by_tip: list[Record] = []
         self._by_cap: list[Record] = []
@@ -48,7 +51,6 @@ class FeeRanking(Generic[Item]):
         self._falling: list[Record] = []
         self._live = 0
         self._dead = 0
-        self._last_stamp = 0
 
     def __len__(self) -> int:
         return self._live
@@ -56,11 +58,10 @@ class FeeRanking(Generic[Item]):
     def push(self, item: Item, tip: int, cap: int, tie: int) -> None:
         """Rank an item that is in no ranking; `tip` <= `cap`, both in wei per gas."""
         self._live += 1
-        self._last_stamp += 1
-        item.stamp = self._last_stamp
-        self._place(item, tip, cap, tie, self._last_stamp)
+        self._place(item, tip, cap, tie)
 
-    def _place(self, item: Item, tip: int, cap: int, tie: int, stamp: int) -> None:
+    def _place(self, item: Item, tip: int, cap: int, tie: int) -> None:
+        stamp = item.stamp = next(self._stamps)
         threshold = cap - tip
         if self._base_fee <= threshold:
             heappush(self._by_tip, (self._sign * tip, tie, stamp, item, tip, cap))
@@ -90,19 +91,19 @@ class FeeRanking(Generic[Item]):
         """Reorder for another base fee: only items whose threshold lies between the two fees are touched."""
         rising, falling = self._rising, self._falling
         self._base_fee = base_fee
-        before = self._last_stamp
+        moved = 0
         while rising and rising[0][0] < base_fee:
-            self._move(heappop(rising))
+            moved += self._move(heappop(rising))
         while falling and -falling[0][0] >= base_fee:
-            self._move(heappop(falling))
-        self._bury(self._last_stamp - before)
+            moved += self._move(heappop(falling))
+        self._bury(moved)
 
-    def _move(self, record: Record) -> None:
+    def _move(self, record: Record) -> int:
         _, tie, stamp, item, tip, cap = record
-        if item.stamp == stamp:
-            self._last_stamp += 1
-            item.stamp = self._last_stamp
-            self._place(item, tip, cap, tie, self._last_stamp)
+        if item.stamp != stamp:
+            return 0
+        self._place(item, tip, cap, tie)
+        return 1
 
     def top(self) -> tuple[int, Item] | None:
         """The effective tip (negative when the cap is below the base fee) and item that come first, or None."""

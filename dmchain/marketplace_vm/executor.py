@@ -6,7 +6,7 @@ Replaces py-evm's VM.apply_transaction, header copies and chain classes. Every r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,16 @@ from eth._utils.address import generate_contract_address
 from eth.constants import CREATE_CONTRACT_ADDRESS
 
 from dmchain.chain.executor import BlockEnvironment, BlockExecution, Outcome, StateChanges
-from dmchain.chain.primitives.block import EMPTY_BLOOM, EMPTY_REQUESTS_HASH, Log, Receipt, Withdrawal, compute_bloom
+from dmchain.chain.genesis import GenesisAccount
+from dmchain.chain.primitives.block import (
+    EMPTY_BLOOM,
+    EMPTY_REQUESTS_HASH,
+    EMPTY_TRIE_ROOT,
+    Log,
+    Receipt,
+    Withdrawal,
+    compute_bloom,
+)
 from dmchain.chain.primitives.crypto import EMPTY_CODE_HASH
 from dmchain.chain.primitives.errors import (
     BlobError,
@@ -78,7 +87,13 @@ class BlockRun:
     """One block under way on the native engine."""
 
     def __init__(
-        self, rules: Rules, flat: FlatState, environment: BlockEnvironment, parent_state_root: Hash32
+        self,
+        rules: Rules,
+        flat: FlatState,
+        environment: BlockEnvironment,
+        parent_state_root: Hash32,
+        *,
+        system_calls: bool = True,
     ) -> None:
         self.rules = rules
         self.environment = environment
@@ -90,7 +105,8 @@ class BlockRun:
         self.receipts: list[Receipt] = []
         self._parent_state_root = parent_state_root
         self._gas_cap = rules.transaction_gas_cap(environment.timestamp)
-        begin_block(self.state, self.computation_class, environment)
+        if system_calls:
+            begin_block(self.state, self.computation_class, environment)
 
     # -- one transaction -----------------------------------------------------------------------------------------
     def apply(self, transaction: Transaction) -> Receipt:
@@ -351,6 +367,29 @@ def validate_gas(tx: Transaction) -> None:
         raise FloorGasTooLow(f"insufficient gas for floor data gas cost: have {tx.gas}, want {tx.floor_gas}")
 
 
+class _EmptyReader:
+    """The state before genesis."""
+
+    def get(self, key: bytes) -> bytes | None:
+        return None
+
+    def iterate(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        return iter(())
+
+
+def create_state(alloc: Mapping[Address, GenesisAccount]) -> StateChanges:
+    """The state that holds just the accounts of `alloc`."""
+    flat = FlatState(_EmptyReader())
+    for address, account in alloc.items():
+        flat.set_balance(address, account.balance)
+        flat.set_nonce(address, account.nonce)
+        if account.code:
+            flat.set_code(address, account.code)
+        for slot, value in account.storage:
+            flat.set_storage(address, slot, value)
+    return flat.compute_changes(EMPTY_TRIE_ROOT)
+
+
 class NativeExecutor:
     """The default engine."""
 
@@ -361,9 +400,19 @@ class NativeExecutor:
         self.codes = CodeCache()
         self._cache = StateCache()
 
-    def begin(self, reader: Reader, parent_state_root: Hash32, environment: BlockEnvironment) -> BlockExecution:
+    def create(self, alloc: Mapping[Address, GenesisAccount]) -> StateChanges:
+        return create_state(alloc)
+
+    def begin(
+        self,
+        reader: Reader,
+        parent_state_root: Hash32,
+        environment: BlockEnvironment,
+        *,
+        system_calls: bool = True,
+    ) -> BlockExecution:
         flat = FlatState(reader, cache=self._cache, codes=self.codes)
-        return BlockRun(self.rules, flat, environment, parent_state_root)
+        return BlockRun(self.rules, flat, environment, parent_state_root, system_calls=system_calls)
 
     def committed(self, changes: StateChanges) -> None:
         self._cache.absorb(changes.seen)

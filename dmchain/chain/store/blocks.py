@@ -1,0 +1,164 @@
+"""Blocks, receipts, and the indexes that find them, on a key-value store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dmchain.chain.primitives.block import Block, Header, Receipt, Withdrawal
+from dmchain.chain.primitives.codec import RlpItem, decode, encode, encode_bytes, encode_list, to_blob, to_int, to_list
+from dmchain.chain.primitives.crypto import keccak
+from dmchain.chain.primitives.errors import StorageError
+from dmchain.chain.primitives.transaction import Transaction
+from dmchain.chain.primitives.types import Hash32
+from dmchain.chain.store import schema
+from dmchain.chain.store.kv import Reader, Write
+
+KIND_ADDRESS = b"a"
+KIND_TOPIC = b"t"
+ENTRY_BYTES = 8
+"""Of the hash of an address or topic in the log index: a collision costs one needless look at a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The transactions, still encoded, and withdrawals of a block."""
+
+    raw_transactions: tuple[bytes, ...]
+    withdrawals: tuple[Withdrawal, ...] | None
+
+    def transactions(self) -> tuple[Transaction, ...]:
+        return tuple([Transaction.decode(raw) for raw in self.raw_transactions])
+
+
+def log_entry(value: bytes) -> bytes:
+    """What stands for an address or a topic in the log index."""
+    return keccak(value)[:ENTRY_BYTES]
+
+
+def block_writes(block: Block, receipts: Sequence[Receipt], record: bytes) -> list[Write]:
+    """Everything that a block adds to the store, but its state."""
+    height = block.header.number
+    number = schema.be8(height)
+    transactions = b"".join([encode_bytes(tx.raw) for tx in block.transactions])
+    body = encode_list(transactions)
+    if block.withdrawals is not None:
+        body += encode_list(b"".join([withdrawal.encode() for withdrawal in block.withdrawals]))
+    writes: list[Write] = [
+        (schema.header_key(height), block.header.encode()),
+        (schema.body_key(height), encode_list(body)),
+        (schema.receipts_key(height), encode_list(b"".join([receipt.encode_stored() for receipt in receipts]))),
+        (schema.record_key(height), record),
+        (schema.number_key(block.hash), number),
+        (schema.META_HEAD, number),
+    ]
+    for index, tx in enumerate(block.transactions):
+        writes.append((b"x" + tx.hash, number + index.to_bytes(4, "big")))
+    addresses = {log.address: True for receipt in receipts for log in receipt.logs}
+    topics = {log.topics[0]: True for receipt in receipts for log in receipt.logs if log.topics}
+    writes.extend((schema.log_key(KIND_ADDRESS, log_entry(address), height), b"") for address in addresses)
+    writes.extend((schema.log_key(KIND_TOPIC, log_entry(topic), height), b"") for topic in topics)
+    return writes
+
+
+def unindex_writes(block: Block, receipts: Sequence[Receipt]) -> list[Write]:
+    """Take a block out of the store again (the devnet's revert and the one-block rollback)."""
+    return [(key, None) for key, _ in block_writes(block, receipts, b"") if key != schema.META_HEAD]
+
+
+class BlockReader:
+    """Reads blocks from one view of the store. Light: every method is a handful of gets."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._get = reader.get
+
+    def head_height(self) -> int | None:
+        raw = self._get(schema.META_HEAD)
+        return None if raw is None else int.from_bytes(raw, "big")
+
+    def header(self, height: int) -> Header | None:
+        if not 0 <= height < 1 << 64:
+            return None
+        raw = self._get(schema.header_key(height))
+        return None if raw is None else Header.decode(raw)
+
+    def height_of(self, block_hash: bytes) -> int | None:
+        raw = self._get(schema.number_key(block_hash))
+        return None if raw is None else int.from_bytes(raw, "big")
+
+    def body(self, height: int) -> Body | None:
+        raw = self._get(schema.body_key(height))
+        if raw is None:
+            return None
+        parts = to_list(decode(raw), "body")
+        transactions = tuple([to_blob(item, "transaction") for item in to_list(parts[0], "transactions")])
+        withdrawals: tuple[Withdrawal, ...] | None = None
+        if len(parts) > 1:
+            withdrawals = tuple([Withdrawal.from_rlp(item) for item in to_list(parts[1], "withdrawals")])
+        return Body(transactions, withdrawals)
+
+    def block(self, height: int) -> Block | None:
+        header, body = self.header(height), self.body(height)
+        if header is None or body is None:
+            return None
+        return Block(header, body.transactions(), body.withdrawals)
+
+    def receipts(self, height: int) -> tuple[Receipt, ...] | None:
+        raw = self._get(schema.receipts_key(height))
+        if raw is None:
+            return None
+        return tuple([Receipt.decode_stored(encode(_as_list(item))) for item in to_list(decode(raw), "receipts")])
+
+    def record(self, height: int) -> bytes | None:
+        return self._get(schema.record_key(height))
+
+    def find_transaction(self, transaction_hash: bytes) -> tuple[int, int] | None:
+        """(height, index) of a transaction in the chain."""
+        raw = self._get(schema.transaction_key(transaction_hash))
+        if raw is None:
+            return None
+        return int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
+
+    def heights_with(self, kind: bytes, value: bytes, first: int, last: int) -> Iterator[int]:
+        """Heights from `first` to `last` whose logs may have `value` as address or first topic, in order."""
+        entry = log_entry(value)
+        start, stop = schema.log_key(kind, entry, first), schema.log_key(kind, entry, last + 1)
+        for key, _ in self._reader.iterate(start, stop):
+            yield int.from_bytes(key[-8:], "big")
+
+
+def _as_list(item: RlpItem) -> list[RlpItem]:
+    return to_list(item, "stored receipt")
+
+
+def encode_undo(undo: dict[bytes, bytes | None]) -> bytes:
+    """RLP [[key, was there, value], ...]."""
+    return encode([[key, 0 if value is None else 1, value or b""] for key, value in undo.items()])
+
+
+def decode_undo(raw: bytes) -> dict[bytes, bytes | None]:
+    undo: dict[bytes, bytes | None] = {}
+    for entry in to_list(decode(raw), "undo record"):
+        key, existed, value = to_list(entry, "undo entry", 3)
+        undo[to_blob(key, "undo key")] = to_blob(value, "undo value") if to_int(existed, "undo flag", 1) else None
+    return undo
+
+
+def open_schema(get: Reader, genesis_hash: Hash32) -> None:
+    """Check that the store belongs to this program and this chain; raises StorageError that says what differs."""
+    raw = get.get(schema.META_VERSION)
+    if raw is None:
+        return
+    version = int.from_bytes(raw, "big")
+    if version != schema.SCHEMA_VERSION:
+        raise StorageError(
+            f"database schema: got version {version}, expected {schema.SCHEMA_VERSION}",
+            hint="it was written by another release: use that one, or `dmchain db export` there and `import` here",
+        )
+    stored = get.get(schema.META_GENESIS)
+    if stored != genesis_hash:
+        raise StorageError(
+            f"genesis: the database belongs to 0x{(stored or b'').hex()}, the genesis file is 0x{genesis_hash.hex()}",
+            hint="use the genesis.json that this home directory began with, or another --home",
+        )
