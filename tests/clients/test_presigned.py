@@ -64,7 +64,7 @@ def fund(node: Node, bank: LocalAccount, to: str, amount: int) -> None:
 def test_create2_proxy_and_multicall_work_once_deployed(
     node: Node, w3: Web3, presigned: dict[str, dict[str, Any]]
 ) -> None:
-    """The proxy deploys `PUSH1 1 PUSH0 MSTORE8 ...` code at the CREATE2 address; Multicall3 reads the height."""
+    """The proxy deploys one byte of code at its CREATE2 address; Multicall3 reads the height."""
     proxy, multicall = presigned["create2"]["address"], presigned["multicall3"]["address"]
     if (
         node.call("eth_getCode", proxy, "latest") == "0x"

@@ -10,7 +10,7 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
 from eth_account.signers.local import LocalAccount
-from nodes import Account as TestAccount
+from nodes import Account as DevAccount
 from nodes import Node, RpcError
 from web3 import Web3
 
@@ -52,7 +52,7 @@ PERMIT = {
 
 
 @pytest.fixture
-def unlocked(node: Node) -> TestAccount:
+def unlocked(node: Node) -> DevAccount:
     return node.accounts[2]
 
 
@@ -77,7 +77,7 @@ def test_accounts_are_those_of_the_well_known_mnemonic(node: Node) -> None:
     ],
 )
 def test_what_the_sender_leaves_out_is_filled_in(
-    node: Node, unlocked: TestAccount, fields: dict[str, Any]
+    node: Node, unlocked: DevAccount, fields: dict[str, Any]
 ) -> None:
     nonce = int(node.call("eth_getTransactionCount", unlocked.address, "pending"), 16)
     sent = node.call(
@@ -92,7 +92,7 @@ def test_unknown_sender_is_refused(node: Node) -> None:
         node.call("eth_sendTransaction", {"from": "0x" + "99" * 20, "to": "0x" + "77" * 20, "value": "0x1"})
 
 
-def test_personal_sign_and_eth_sign(node: Node, unlocked: TestAccount) -> None:
+def test_personal_sign_and_eth_sign(node: Node, unlocked: DevAccount) -> None:
     message = "0x" + b"I agree".hex()
     for signature in (
         node.call("personal_sign", message, unlocked.address),
@@ -103,7 +103,7 @@ def test_personal_sign_and_eth_sign(node: Node, unlocked: TestAccount) -> None:
 
 
 @pytest.mark.parametrize("as_text", [False, True])
-def test_typed_data(node: Node, unlocked: TestAccount, as_text: bool) -> None:
+def test_typed_data(node: Node, unlocked: DevAccount, as_text: bool) -> None:
     document = json.dumps(PERMIT) if as_text else PERMIT
     signature = node.call("eth_signTypedData_v4", unlocked.address, document)
     reference = json.loads(json.dumps(PERMIT))
@@ -113,7 +113,7 @@ def test_typed_data(node: Node, unlocked: TestAccount, as_text: bool) -> None:
     assert signer.lower() == unlocked.address.lower()
 
 
-def test_signed_but_not_sent(own_node: Node, unlocked: TestAccount, w3: Web3) -> None:
+def test_signed_but_not_sent(own_node: Node, unlocked: DevAccount, w3: Web3) -> None:
     nonce = node_nonce(own_node, unlocked)
     signed = own_node.call(
         "eth_signTransaction",
@@ -131,7 +131,7 @@ def test_signed_but_not_sent(own_node: Node, unlocked: TestAccount, w3: Web3) ->
     assert w3.eth.account.recover_transaction(signed["raw"]).lower() == unlocked.address.lower()
 
 
-def node_nonce(node: Node, account: TestAccount) -> int:
+def node_nonce(node: Node, account: DevAccount) -> int:
     return int(node.call("eth_getTransactionCount", account.address, "pending"), 16)
 
 
