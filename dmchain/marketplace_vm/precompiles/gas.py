@@ -1,0 +1,48 @@
+"""Prices in gas. Every number is consensus: docs/precompiles.md gives the table and what was measured.
+
+Storage and logs cost what the EVM charges for them. The rest is priced per microsecond of native work on CPython, so
+that no call of a precompile is cheaper per microsecond than the cheapest ordinary opcodes: `bench/precompile_gas.py`
+prints the figures.
+"""
+
+from typing import Final
+
+# -- the EVM's own (EIP-2929, EIP-2200 as amended by EIP-3529, Yellow Paper appendix G)
+COLD_SLOAD: Final = 2_100
+WARM_READ: Final = 100
+SSTORE_SET: Final = 20_000
+SSTORE_RESET: Final = 2_900
+SSTORE_CLEARS_REFUND: Final = 4_800
+SSTORE_STIPEND: Final = 2_300
+LOG: Final = 375
+LOG_TOPIC: Final = 375
+LOG_BYTE: Final = 8
+
+# -- ours
+ENTRY: Final = 200
+"""Every call: dispatch, and the checks of value and static flag."""
+CALLDATA_WORD: Final = 6
+"""Per started word of 32 bytes, before it is copied and decoded."""
+OUTPUT_WORD: Final = 6
+"""Per started word of the answer."""
+SLOT: Final = 42
+"""One mapping step: keccak of two words, as the KECCAK256 opcode charges (30 + 2 x 6)."""
+CID: Final = 150
+"""Check one CID and hash it (at most 128 bytes)."""
+PARENT: Final = 250
+"""Per parent of a registration, besides its storage."""
+LICENSE_CHECK: Final = 3 * SLOT + 60
+"""One look-up of a licence, besides its two slots."""
+
+# Per function, besides ENTRY, calldata, output, storage and logs.
+REGISTER: Final = 1_500
+REGISTER_COMMITTED: Final = 2_000
+COMMIT: Final = 300
+ADD_VERSION: Final = 1_200
+TRANSFER: Final = 500
+ADMINISTER: Final = 400
+VIEW: Final = 200
+VIEW_DATASET: Final = 1_000
+GRANT: Final = 600
+CHANGE_LICENSE: Final = 500
+LICENSE_OF: Final = 500
