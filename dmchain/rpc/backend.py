@@ -5,14 +5,14 @@ marketplace is deployed, `Tracer` where the executor has trace hooks; a missing 
 registered, so they answer "the method X does not exist/is not available".
 
 Threads. Methods marked *light* are called on the event loop's thread and must answer from memory or with a handful of
-database reads. Methods marked *heavy* are called in worker threads, several at a time, while the node goes on committing
-blocks: they work on a read snapshot and look at their StopFlag every few milliseconds. Readers of blocks, fees and state
-are light and must be safe to call from worker threads as well; the pool, events and node status are used from the event
-loop's thread alone. No method of `Chain` waits for a future block.
+database reads. Methods marked *heavy* are called in worker threads, several at a time, while the node goes on
+committing blocks: they work on a read snapshot and look at their StopFlag every few milliseconds. Readers of the head, blocks,
+fees and state are light and must be safe to call from worker threads as well; the pool, events and node status are
+used from the event loop's thread alone. No method of `Chain` waits for a future block.
 
 Blocks are named by height: there is one block per height for ever (a devnet's `revert` is announced to observers).
-Failures: a `DmchainError` raised by any of these becomes JSON-RPC error -32000 with its text, an `RpcError` keeps its own
-code, anything else is a bug (-32603, logged).
+Failures: a `DmchainError` raised by any of these becomes JSON-RPC error -32000 with its text, an `RpcError` keeps its
+own code, anything else is a bug (-32603, logged).
 """
 
 from __future__ import annotations
@@ -290,8 +290,8 @@ class ExecutionResult:
     """What a call did. `error` None means success.
 
     A revert has error "execution reverted" and `revert_data` (perhaps empty); any other failure has geth's wording
-    ("out of gas", "invalid opcode: INVALID", "stack underflow (0 <=> 1)", ...) and `revert_data` None. `gas_used` is net
-    of `gas_refunded`, which helps rpc.estimate to guess and may be left 0.
+    ("out of gas", "invalid opcode: INVALID", "stack underflow (0 <=> 1)", ...) and `revert_data` None. `gas_used` is
+    net of `gas_refunded`, which helps rpc.estimate to guess and may be left 0.
     """
 
     output: bytes
@@ -364,7 +364,7 @@ class NodeStatus:
 class Chain(Protocol):
     """The chain, its state, the pool and the node."""
 
-    # identity and head: light
+    # identity and head: light; chain_id and head from any thread
     def chain_id(self) -> int: ...
 
     def head(self) -> Header: ...

@@ -69,14 +69,11 @@ def build_request(
 ) -> CallRequest:
     """A call request from a client's transaction object; raises InvalidParams for another chain's id."""
     check_chain_id(chain, args)
+    cap, tip = args.max_fee_per_gas, args.max_priority_fee_per_gas
     if args.gas_price is not None:
-        cap = tip = args.gas_price
-    else:
-        cap, tip = args.max_fee_per_gas, args.max_priority_fee_per_gas
-        if cap is None and tip is not None:
-            cap = tip
-        elif tip is None and cap is not None:
-            tip = 0
+        cap, tip = args.gas_price, args.gas_price
+    elif cap is None:
+        tip = None  # a tip alone is no offer to pay
     message = CallMessage(
         sender=args.sender or ZERO_ADDRESS,
         to=args.to or b"",
@@ -84,7 +81,7 @@ def build_request(
         value=args.value or 0,
         gas=args.gas,
         max_fee_per_gas=cap,
-        max_priority_fee_per_gas=tip,
+        max_priority_fee_per_gas=tip if cap is None else tip or 0,
         nonce=args.nonce,
         access_list=args.access_list or (),
         authorization_list=args.authorization_list or (),
@@ -130,15 +127,11 @@ def estimate_gas(
     environment: BlockOverrides,
 ) -> str:
     chain = context.backend.chain
-    return hex(
-        chain.estimate_gas(build_request(chain, args, block, state, environment), call_limits(context))
-    )
+    return hex(chain.estimate_gas(build_request(chain, args, block, state, environment), call_limits(context)))
 
 
 @methods.add("eth_createAccessList", arguments=(TRANSACTION, BLOCK, STATE_OVERRIDES), heavy=True)
-def create_access_list(
-    context: Context, args: TransactionArgs, block: BlockId, state: StateOverrides
-) -> Json:
+def create_access_list(context: Context, args: TransactionArgs, block: BlockId, state: StateOverrides) -> Json:
     """A failing call still answers, with its `error`."""
     chain = context.backend.chain
     result = chain.create_access_list(build_request(chain, args, block, state), call_limits(context))
@@ -175,35 +168,24 @@ def fill_transaction(context: Context, args: TransactionArgs) -> UnsignedTransac
 
 
 def _choose_type(args: TransactionArgs) -> int:
-    """The type that was asked for if it can carry what was given, else the least that can (2 unless told)."""
+    """The type that was asked for if it can carry what was given; if none was, 2 unless the members need another."""
     if args.blob_versioned_hashes is not None or args.max_fee_per_blob_gas is not None or args.type == BLOB:
-        raise TransactionTypeNotSupported(
-            "transaction type not supported: this node cannot fill in blob transactions"
-        )
+        raise TransactionTypeNotSupported("transaction type not supported: this node cannot fill in blob transactions")
+    allowed: tuple[int, ...]
     if args.authorization_list is not None:
-        least = SET_CODE
+        allowed = (SET_CODE,)
     elif args.max_fee_per_gas is not None or args.max_priority_fee_per_gas is not None:
-        least = DYNAMIC_FEE
-    elif args.access_list is not None:
-        least = ACCESS_LIST if args.gas_price is not None else DYNAMIC_FEE
+        allowed = (DYNAMIC_FEE,)
+    elif args.gas_price is not None:
+        allowed = (LEGACY, ACCESS_LIST) if args.access_list is None else (ACCESS_LIST,)
     else:
-        least = LEGACY if args.gas_price is not None else DYNAMIC_FEE
-    if args.type is None or args.type == least:
-        return least
-    fits = args.type > least or (
-        least == DYNAMIC_FEE and _has_no_fees(args) and args.authorization_list is None
-    )
-    if args.type == LEGACY and args.access_list is not None:
-        fits = False
-    if args.type >= DYNAMIC_FEE and args.gas_price is not None:
-        fits = False
-    if not fits or args.type == SET_CODE:
-        raise InvalidParams(f"type: the members given do not fit a transaction of type {args.type}")
+        allowed = (DYNAMIC_FEE, ACCESS_LIST, LEGACY) if args.access_list is None else (DYNAMIC_FEE, ACCESS_LIST)
+    if args.type is None:
+        return allowed[0]
+    if args.type not in allowed:
+        expected = " or ".join(map(str, allowed))
+        raise InvalidParams(f"type: the members given need type {expected}, got {args.type}")
     return args.type
-
-
-def _has_no_fees(args: TransactionArgs) -> bool:
-    return args.max_fee_per_gas is None and args.max_priority_fee_per_gas is None
 
 
 def _choose_fees(chain: Chain, args: TransactionArgs, type_: int) -> tuple[int, int]:
@@ -255,7 +237,7 @@ def format_unsigned(unsigned: UnsignedTransaction, sender: Address) -> Json:
     empty_signature = (0, 0, 0)
     fields = [*unsigned.signing_fields(), *empty_signature]
     prefix = bytes((unsigned.type,)) if unsigned.type else b""
-    raw = prefix + encode(fields)  # type: ignore[arg-type]
+    raw = prefix + encode(fields)
     tx: Json = {
         "blockHash": None,
         "blockNumber": None,
@@ -341,9 +323,7 @@ class ReceiptTimeout(RpcError):
         )
 
 
-@methods.add(
-    "eth_sendRawTransactionSync", arguments=(RAW_TRANSACTION, Argument("timeout", parse_number, None))
-)
+@methods.add("eth_sendRawTransactionSync", arguments=(RAW_TRANSACTION, Argument("timeout", parse_number, None)))
 def send_raw_transaction_sync(context: Context, raw: bytes, timeout_ms: int | None) -> Deferred:
     """Pool a signed transaction and answer with its receipt (EIP-7966)."""
     chain, limits = context.backend.chain, context.limits

@@ -1,7 +1,7 @@
 """JSON-RPC errors: code, text and data, with the texts that client libraries match on.
 
-Codes: JSON-RPC 2.0 section 5.1, EIP-1474 (-32005 limit exceeded), EIP-4444 (4444 pruned history); geth's -32000 for what
-the pool or the state refuses, -32002 for timeouts and 3 for reverts.
+Codes: JSON-RPC 2.0 section 5.1, EIP-1474 (-32005 limit exceeded), EIP-4444 (4444 pruned history); geth's -32000 for
+what the pool or the state refuses, -32002 for timeouts and 3 for reverts.
 """
 
 from __future__ import annotations
@@ -98,9 +98,7 @@ class TooManyResults(LimitExceeded):
     """Wording that clients look for before they halve a range of blocks."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(
-            f"query returned more than {limit} results", hint="ask for a smaller range of blocks"
-        )
+        super().__init__(f"query returned more than {limit} results", hint="ask for a smaller range of blocks")
 
 
 class ServerBusy(LimitExceeded):

@@ -1,7 +1,7 @@
 """The least gas limit with which a call succeeds: geth's search (eth/gasestimator), as a pure function.
 
-Not the gas that a run used: a call may need more than it uses, because it holds back 1/64 at every inner call (EIP-150),
-because a stipend must be there before it is given, or because it looks at GAS.
+Not the gas that a run used: a call may need more than it uses, because it holds back 1/64 at every inner call
+(EIP-150), because a stipend must be there before it is given, or because it looks at GAS.
 """
 
 from __future__ import annotations

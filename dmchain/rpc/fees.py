@@ -50,9 +50,7 @@ def _next_base_fee(chain: Chain) -> int:
 
 def parse_percentile(value: object) -> float:
     if type(value) not in (int, float) or not 0 <= value <= 100:  # type: ignore[operator]
-        raise InvalidParams(
-            f"invalid reward percentile: expected a number from 0 to 100, got {describe(value)}"
-        )
+        raise InvalidParams(f"invalid reward percentile: expected a number from 0 to 100, got {describe(value)}")
     return value  # type: ignore[return-value]
 
 
@@ -64,9 +62,7 @@ def parse_percentile(value: object) -> float:
         Argument("rewardPercentiles", parse_list(parse_percentile, _PERCENTILES_PARSED), ()),
     ),
 )
-def get_fee_history(
-    context: Context, count: int, newest: BlockNumber, percentiles: Sequence[float]
-) -> Json | Work:
+def get_fee_history(context: Context, count: int, newest: BlockNumber, percentiles: Sequence[float]) -> Json | Work:
     """Base fees, fullness and tips of `count` blocks up to `newest`, and the base fee of the block after."""
     _check_percentiles(percentiles, context.limits)
     chain = context.backend.chain
@@ -85,9 +81,7 @@ def _check_percentiles(percentiles: Sequence[float], limits: MethodLimits) -> No
         raise InvalidParams(f"too many reward percentiles: got {len(percentiles)}, the limit is {limit}")
     for before, after in pairwise(percentiles):
         if after <= before:
-            raise InvalidParams(
-                f"invalid reward percentile: expected rising values, got {before} then {after}"
-            )
+            raise InvalidParams(f"invalid reward percentile: expected rising values, got {before} then {after}")
 
 
 def compute_fee_history(context: Context, first: int, last: int, percentiles: Sequence[float]) -> Json:
@@ -107,9 +101,7 @@ def compute_fee_history(context: Context, first: int, last: int, percentiles: Se
         blob_ratios.append((header.blob_gas_used or 0) / fees.max_blob_gas if fees.max_blob_gas else 0.0)
         if percentiles:
             receipts = chain.receipts(height) or ()
-            rewards.append(
-                [hex(tip) for tip in compute_rewards(receipts, fees.base_fee, header.gas_used, percentiles)]
-            )
+            rewards.append([hex(tip) for tip in compute_rewards(receipts, fees.base_fee, header.gas_used, percentiles)])
     following = chain.fees(last + 1)
     result: Json = {
         "oldestBlock": hex(first),

@@ -65,9 +65,7 @@ class FilterTable:
     def __len__(self) -> int:
         return len(self._filters)
 
-    def create(
-        self, kind: FilterKind, now: float, next_height: int = 0, criteria: LogFilter | None = None
-    ) -> str:
+    def create(self, kind: FilterKind, now: float, next_height: int = 0, criteria: LogFilter | None = None) -> str:
         """Add a filter that reports what comes from `next_height` on; raises LimitExceeded."""
         with self._lock:
             self._expire(now)

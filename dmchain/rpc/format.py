@@ -1,8 +1,8 @@
 """What answers look like: chain data to the JSON objects of the Ethereum JSON-RPC specification.
 
-Quantities are hex without leading zeros, data is hex of full length, addresses are lower case except where geth writes
-them with the checksum of EIP-55 (keys of txpool_content). Blocks carry every field of their header, `uncles`, `size` and
-no `totalDifficulty`; transactions and logs carry `blockTimestamp`; what is not there yet is null.
+Quantities are hex without leading zeros, data is hex of full length, addresses are lower case except where geth
+writes them with the checksum of EIP-55 (keys of txpool_content). Blocks carry every field of their header, `uncles`,
+`size` and no `totalDifficulty`; transactions and logs carry `blockTimestamp`; what is not there yet is null.
 """
 
 from __future__ import annotations
@@ -151,9 +151,7 @@ def format_transaction(tx: Transaction, header: Header | None = None, index: int
             "blockTimestamp": hex(header.timestamp),
             "transactionIndex": hex(index),
         }
-        gas_price = (
-            tx.max_fee_per_gas if tx.type < 2 else tx.effective_gas_price(header.base_fee_per_gas or 0)
-        )
+        gas_price = tx.max_fee_per_gas if tx.type < 2 else tx.effective_gas_price(header.base_fee_per_gas or 0)
     return {**place, **format_signed_fields(tx, gas_price), "from": "0x" + tx.sender.hex()}
 
 

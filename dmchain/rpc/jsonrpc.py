@@ -1,8 +1,9 @@
 """JSON-RPC 2.0 without I/O: bytes of a body in, calls and immediate errors out; results in, bytes out.
 
 Source: https://www.jsonrpc.org/specification. Where it is silent we do as geth: an id may be a string, a number, a
-boolean or null but no array or object; `params` may be absent or null. orjson refuses what JSON forbids (NaN, infinities,
-lone surrogates, control characters, invalid UTF-8, more than 1024 levels); of duplicate keys the last one counts.
+boolean or null but no array or object; `params` may be absent or null. orjson refuses what JSON forbids (NaN,
+infinities, lone surrogates, control characters, invalid UTF-8, more than 1024 levels); of duplicate keys the last one
+counts.
 """
 
 from __future__ import annotations
@@ -76,9 +77,7 @@ def parse_request(body: bytes | bytearray | memoryview, max_batch_entries: int =
 
 def _parse_entry(item: Any) -> Entry:
     if type(item) is not dict:
-        return Malformed(
-            NULL_ID, InvalidRequest(f"invalid request: expected an object, got {describe(item)}")
-        )
+        return Malformed(NULL_ID, InvalidRequest(f"invalid request: expected an object, got {describe(item)}"))
     id_: bytes | None = None
     if "id" in item:
         id_ = encode_id(item["id"])

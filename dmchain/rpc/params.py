@@ -1,7 +1,8 @@
 """Arguments of JSON-RPC methods: from parsed JSON to typed values, strict as geth is.
 
-Every parser takes one JSON value and raises InvalidParams with what was expected and what was got; `bind` puts the number
-and the name of the argument in front. Texts of geth that clients or conformance suites know are kept at the start.
+Every parser takes one JSON value and raises InvalidParams with what was expected and what was got; `bind` puts the
+number and the name of the argument in front. Texts of geth that clients or conformance suites know are kept at the
+start.
 
 Quantities are "0x" and hex digits without leading zeros. Data is "0x" and an even number of digits. Upper case is fine.
 Storage keys are the exception that geth makes too: any number of digits up to 64, "0x" optional.
@@ -281,9 +282,7 @@ def parse_transaction_args(value: Any) -> TransactionArgs:
         access_list=_member(values, "accessList", parse_access_list),
         chain_id=_member(values, "chainId", parse_quantity),
         max_fee_per_blob_gas=_member(values, "maxFeePerBlobGas", parse_quantity),
-        blob_versioned_hashes=_tuple(
-            _member(values, "blobVersionedHashes", parse_list(parse_hash, _MAX_BLOBS))
-        ),
+        blob_versioned_hashes=_tuple(_member(values, "blobVersionedHashes", parse_list(parse_hash, _MAX_BLOBS))),
         authorization_list=_tuple(
             _member(values, "authorizationList", parse_list(parse_authorization, _MAX_AUTHORIZATIONS))
         ),
@@ -326,9 +325,7 @@ def parse_access_list(value: Any) -> AccessList:
     if type(value) is not list:
         raise InvalidParams(f"expected an array, got {describe(value)}")
     if len(value) > MAX_ACCESS_LIST_ENTRIES:
-        raise InvalidParams(
-            f"array too long: got {len(value)} entries, the limit is {MAX_ACCESS_LIST_ENTRIES}"
-        )
+        raise InvalidParams(f"array too long: got {len(value)} entries, the limit is {MAX_ACCESS_LIST_ENTRIES}")
     entries = []
     for index, item in enumerate(value):
         entry = _within(f"entry {index}", parse_object, item)
@@ -464,9 +461,7 @@ def log_filter_parser(max_addresses: int, max_topics: int) -> Callable[[Any], Lo
         if type(value) is str or type(value) is not list:
             raise InvalidParams(f"expected an array, got {describe(value)}")
         if len(value) > MAX_TOPIC_POSITIONS:
-            raise InvalidParams(
-                f"exceed max topics: got {len(value)} positions, the limit is {MAX_TOPIC_POSITIONS}"
-            )
+            raise InvalidParams(f"exceed max topics: got {len(value)} positions, the limit is {MAX_TOPIC_POSITIONS}")
         return tuple([_within(f"position {at}", parse_position, item) for at, item in enumerate(value)])
 
     def parse_filter(value: Any) -> LogFilter:
@@ -475,9 +470,7 @@ def log_filter_parser(max_addresses: int, max_topics: int) -> Callable[[Any], Lo
         last = _member(values, "toBlock", parse_block_number)
         block_hash = _member(values, "blockHash", parse_hash)
         if block_hash is not None and (first is not None or last is not None):
-            raise InvalidParams(
-                "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other"
-            )
+            raise InvalidParams("cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other")
         address = values.get("address")
         if type(address) is str:
             addresses = [_within("address", parse_address, address)]

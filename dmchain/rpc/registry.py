@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from dmchain.chain.primitives.errors import DmchainError
 from dmchain.rpc.backend import Backend, StopFlag
@@ -22,6 +22,9 @@ from dmchain.rpc.errors import InternalError, MethodNotFound, RpcError
 from dmchain.rpc.filters import FilterTable
 from dmchain.rpc.jsonrpc import Call, Entry, Malformed, encode_error, encode_result
 from dmchain.rpc.params import Argument, bind
+
+if TYPE_CHECKING:
+    from dmchain.rpc.subscriptions import SessionRequest
 
 NOT_YET: Final = object()
 """What a Deferred's poll returns while there is nothing to answer."""
@@ -47,14 +50,6 @@ class Deferred:
     timeout_seconds: float
 
 
-class Session(Protocol):
-    """The subscriptions of one WebSocket connection; see subscriptions.SubscriptionSession."""
-
-    def subscribe(self, kind: str, argument: Any) -> str: ...
-
-    def unsubscribe(self, subscription: str) -> bool: ...
-
-
 @dataclass(slots=True)
 class Context:
     """What a method may use. `now` is a monotonic clock in seconds; `session` is None over HTTP."""
@@ -64,7 +59,7 @@ class Context:
     filters: FilterTable
     now: float
     stop: StopFlag = field(default_factory=StopFlag)
-    session: Session | None = None
+    session: SessionRequest | None = None
 
 
 Handler = Callable[..., Any]
@@ -134,7 +129,7 @@ class Dispatcher:
             if method.is_heavy:
                 return Job(entry.id, entry.method, work=lambda: method.handler(context, *arguments))
             result = method.handler(context, *arguments)
-        except Exception as error:  # noqa: BLE001 - the boundary: nothing a client sends may end the server
+        except Exception as error:  # the boundary: nothing a client sends may end the server
             return self._fail(entry.id, entry.method, error)
         return self._finish(entry.id, entry.method, result)
 
@@ -143,7 +138,7 @@ class Dispatcher:
         assert job.work is not None
         try:
             result = job.work()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             return self._fail(job.id, job.method, error)
         return self._finish(job.id, job.method, result)
 
@@ -154,7 +149,7 @@ class Dispatcher:
             result = job.deferred.poll()
             if result is NOT_YET:
                 return None
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             return self._fail(job.id, job.method, error)
         answer = self._finish(job.id, job.method, result)
         assert isinstance(answer, bytes)
@@ -165,7 +160,7 @@ class Dispatcher:
         assert job.deferred is not None
         try:
             result = job.deferred.expire()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             return self._fail(job.id, job.method, error)
         answer = self._finish(job.id, job.method, result)
         assert isinstance(answer, bytes)
