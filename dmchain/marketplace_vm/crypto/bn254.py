@@ -21,6 +21,8 @@ from typing import TypeAlias
 
 from gmpy2 import invert, mpz, pack, powmod, unpack
 
+from dmchain.marketplace_vm.crypto import InvalidInput
+
 U = 4965661367192848881
 """The parameter of this Barreto-Naehrig curve: everything else follows from it."""
 FIELD_MODULUS = 36 * U**4 + 36 * U**3 + 24 * U**2 + 6 * U + 1
@@ -40,7 +42,7 @@ _P = mpz(FIELD_MODULUS)
 _R = CURVE_ORDER
 
 
-class InvalidPoint(ValueError):
+class InvalidPoint(InvalidInput):
     """Coordinates are out of range, or not those of a point of the group."""
 
 
@@ -48,7 +50,7 @@ class InvalidPoint(ValueError):
 
 
 def _read_g1(data: bytes) -> G1Point:
-    x, y = mpz(int.from_bytes(data[:32], "big")), mpz(int.from_bytes(data[32:64], "big"))
+    x, y = mpz(int.from_bytes(data[:32], "big")), mpz(int.from_bytes(data[32:], "big"))
     if x >= _P or y >= _P:
         raise InvalidPoint("a coordinate is not below the field modulus")
     if not x and not y:
@@ -199,13 +201,15 @@ def _add_affine(x: mpz, y: mpz, z: mpz, x2: mpz, y2: mpz) -> tuple[mpz, mpz, mpz
 
 
 def add(data: bytes) -> bytes:
-    """EIP-196 addition: 128 bytes, two points, to 64. Raises InvalidPoint."""
-    return _write_g1(_g1_add(_read_g1(data[:64]), _read_g1(data[64:128])))
+    """EIP-196 addition: two points, 128 bytes, missing ones are zero, to 64. Raises InvalidPoint."""
+    data = data[:128].ljust(128, b"\0")
+    return _write_g1(_g1_add(_read_g1(data[:64]), _read_g1(data[64:])))
 
 
 def multiply(data: bytes) -> bytes:
-    """EIP-196 multiplication: 96 bytes, a point and a scalar of any size, to 64. Raises InvalidPoint."""
-    return _write_g1(_g1_multiply(_read_g1(data[:64]), int.from_bytes(data[64:96], "big")))
+    """EIP-196 multiplication: a point and any scalar, 96 bytes, missing ones are zero, to 64. Raises InvalidPoint."""
+    data = data[:96].ljust(96, b"\0")
+    return _write_g1(_g1_multiply(_read_g1(data[:64]), int.from_bytes(data[64:], "big")))
 
 
 # Fp2, where it is not written out
@@ -472,7 +476,12 @@ def _read_g2(data: bytes) -> tuple[Fp2, Fp2] | None:
 
 
 def pairing_check(data: bytes) -> bool:
-    """EIP-197: is the product of the pairings of all (G1, G2) pairs of 192 bytes one? Raises InvalidPoint."""
+    """EIP-197: is the product of the pairings of all (G1, G2) pairs of 192 bytes one?
+
+    Raises InvalidInput for another length, InvalidPoint for what is not in its group.
+    """
+    if len(data) % PAIR_SIZE:
+        raise InvalidInput(f"pairing check: expected a multiple of {PAIR_SIZE} bytes, got {len(data)}")
     walks = []
     for at in range(0, len(data), PAIR_SIZE):
         p = _read_g1(data[at : at + 64])
