@@ -189,6 +189,8 @@ def array(item: AbiType) -> AbiType:
         if item.is_dynamic or item.head_size != WORD:
             raise NotImplementedError(f"decoding of {item.name}[]")
         start, count = decode_tail(data, at, WORD)
+        if item.name == "bytes32":  # any word will do
+            return tuple([data[place : place + WORD] for place in range(start, start + WORD * count, WORD)])
         return tuple([item.decode(data, start + WORD * index) for index in range(count)])
 
     return AbiType(f"{item.name}[]", f"{item.internal}[]", True, WORD, encode, decode, item.fields)

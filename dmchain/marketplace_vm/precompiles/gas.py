@@ -31,7 +31,7 @@ CID: Final = 150
 """Check one CID and hash it (at most 128 bytes)."""
 PARENT: Final = 250
 """Per parent of a registration, besides its storage."""
-LICENSE_CHECK: Final = 3 * SLOT + 60
+LICENSE_CHECK: Final = 3 * SLOT + 74
 """One look-up of a licence, besides its two slots."""
 
 # Per function, besides ENTRY, calldata, output, storage and logs.
