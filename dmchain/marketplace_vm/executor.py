@@ -12,6 +12,7 @@ from typing import Any
 
 from eth._utils.address import generate_contract_address
 from eth.constants import CREATE_CONTRACT_ADDRESS
+from eth.exceptions import ContractCreationCollision
 
 from dmchain.chain.executor import BlockEnvironment, BlockExecution, Outcome, StateChanges
 from dmchain.chain.genesis import GenesisAccount
@@ -73,9 +74,13 @@ def delegation_target(code: bytes) -> bytes | None:
 
 @dataclass(slots=True)
 class CallOutcome:
-    """One message run to its end. `gas_used` includes intrinsic gas and refunds; `error` is py-evm's exception."""
+    """One message run to its end. `gas_used` includes intrinsic gas and refunds; `error` is py-evm's exception.
+
+    `gas_refunded` is the difference to the gas that had to be there.
+    """
 
     gas_used: int
+    gas_refunded: int
     computation: DmComputation | None
     output: bytes
     error: Exception | None
@@ -260,25 +265,24 @@ class BlockRun:
 
     def _collision(self, tx: Transaction, refund: int) -> CallOutcome:
         """EIP-684: a creation at an address in use burns all gas."""
-        used = tx.gas - min(refund, tx.gas // MAX_REFUND_QUOTIENT)
-        error = Exception("contract address collision")
-        return CallOutcome(max(used, tx.floor_gas), None, b"", error, (), None)
+        used = max(tx.gas - min(refund, tx.gas // MAX_REFUND_QUOTIENT), tx.floor_gas)
+        error = ContractCreationCollision("contract address collision")
+        return CallOutcome(used, tx.gas - used, None, b"", error, (), None)
 
     def _settle(
         self, tx: Transaction, computation: Any, authorization_refund: int, contract: Address | None
     ) -> CallOutcome:
-        """Refunds (EIP-3529), the floor (EIP-7623), self-destructs."""
-        used = tx.gas - computation.get_gas_remaining()
+        """Refunds (EIP-3529) and the floor (EIP-7623)."""
+        needed = tx.gas - computation.get_gas_remaining()
         refund = authorization_refund + computation.get_gas_refund()
-        used = max(used - min(refund, used // MAX_REFUND_QUOTIENT), tx.floor_gas)
-        for address in sorted(computation.get_accounts_for_deletion()):
-            self.flat.delete_account(address)
+        used = max(needed - min(refund, needed // MAX_REFUND_QUOTIENT), tx.floor_gas)
         error = computation._error
         logs = tuple(
             Log(address, tuple([topic.to_bytes(32, "big") for topic in topics]), bytes(data))
             for address, topics, data in computation.get_log_entries()
         )
-        return CallOutcome(used, computation, computation.output, error, logs, contract if error is None else None)
+        created = contract if error is None else None
+        return CallOutcome(used, max(needed - used, 0), computation, computation.output, error, logs, created)
 
     def _apply_authorizations(self, tx: Transaction) -> int:
         """Set the delegations of a type 4 transaction; entries that do not hold are skipped. Returns the refund."""
@@ -305,6 +309,10 @@ class BlockRun:
         sender = tx.sender
         flat.set_balance(sender, flat.get_balance(sender) + (tx.gas - outcome.gas_used) * price)
         self._pay_tip(outcome.gas_used, price)
+        if outcome.computation is not None:
+            # after the tip: what a self-destructed coinbase was paid is gone
+            for address in sorted(outcome.computation.get_accounts_for_deletion()):
+                flat.delete_account(address)
         flat.delete_empty_touched_accounts()
         self.blob_gas_used += GAS_PER_BLOB * len(tx.blob_versioned_hashes)
         status = 1 if outcome.error is None else 0

@@ -209,6 +209,18 @@ class FlatState(AccountDatabaseAPI):
         self.orig.clear()
         self.transient.clear()
 
+    def rewind(self) -> None:
+        """Undo everything since `lock_changes`, and forget that it happened; what was read stays known.
+
+        For calls on a state that nobody commits. Not after `delete_storage`: zeros read of a wiped account would stay.
+        """
+        self.discard(0)
+        self.warm.clear()
+        self.orig.clear()
+        self.dirty_accounts.clear()
+        self.dirty_storage.clear()
+        self._new_codes.clear()
+
     def delete_empty_touched_accounts(self) -> None:
         """End of a transaction (EIP-161): every account it touched and left empty ceases to exist."""
         accounts = self.acc

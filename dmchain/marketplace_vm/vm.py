@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from itertools import islice
+from typing import Any, Protocol
 
 from eth.abc import ComputationAPI
 from eth.exceptions import Halt, StackDepthLimit, VMError
@@ -29,6 +30,7 @@ from eth.vm.opcode import as_opcode
 from eth.vm.stack import Stack
 
 from dmchain.chain.executor import BlockEnvironment
+from dmchain.chain.primitives.errors import DmchainError
 from dmchain.chain.rules import Rules
 try:
     from dmchain.marketplace_vm.crypto_precompiles import OSAKA_PRECOMPILES, PRECOMPILES
@@ -70,6 +72,30 @@ OSAKA_OPCODES = {
 }
 
 
+class StopSignal(Protocol):
+    """Set by another thread when nobody waits for a result any more."""
+
+    requested: bool
+
+
+class ExecutionStopped(DmchainError):
+    """A call was given up because its StopSignal asked for it. Not a VMError: it ends all frames at once."""
+
+    def __init__(self) -> None:
+        super().__init__("execution stopped")
+
+
+class _NeverStop:
+    """Blocks run to their end."""
+
+    requested = False
+
+
+NEVER_STOP: StopSignal = _NeverStop()
+STOP_INTERVAL = 2048
+"""Opcodes between two looks at the StopSignal: about a millisecond."""
+
+
 class DmState(PragueState):
     """py-evm's view of a block in execution: a `FlatState` and a `BlockEnvironment`."""
 
@@ -80,6 +106,7 @@ class DmState(PragueState):
         self._warm = flat.warm
         self._precompiles = precompiles
         self.tracer: Any = None
+        self.stop = NEVER_STOP
         # py-evm's State forwards each of these with a Python call of its own
         for name in _FORWARDED:
             setattr(self, name, getattr(flat, name))
@@ -150,16 +177,21 @@ def _add_refund(total: int, amount: int) -> int:
 
 
 def run_plain(computation: Any) -> None:
-    """py-evm's loop: one opcode object after the other, until Halt or a VMError."""
+    """py-evm's loop: one opcode object after the other, until Halt, a VMError or ExecutionStopped."""
     opcodes = computation.opcodes
-    for opcode in computation.code:
-        function = opcodes.get(opcode)
-        if function is None:
-            function = InvalidOpcode(opcode)
-        try:
-            function(computation)
-        except Halt:
-            return
+    stop = computation.state.stop
+    stream = iter(computation.code)  # ends with STOP, which raises Halt
+    try:
+        while True:
+            for opcode in islice(stream, STOP_INTERVAL):
+                function = opcodes.get(opcode)
+                if function is None:
+                    function = InvalidOpcode(opcode)
+                function(computation)
+            if stop.requested:
+                raise ExecutionStopped
+    except Halt:
+        return
 
 
 class DmComputation(PragueComputation):
@@ -209,6 +241,8 @@ class DmComputation(PragueComputation):
     def apply_computation(
         cls, state: Any, message: Any, transaction_context: Any, parent_computation: Any = None
     ) -> DmComputation:
+        if state.stop.requested:
+            raise ExecutionStopped
         computation = cls(state, message, transaction_context)
         tracer = state.tracer
         if tracer is not None:
