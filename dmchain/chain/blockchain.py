@@ -6,11 +6,11 @@ candidates of one height may be executed; at most one is committed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dmchain.chain.executor import BlockEnvironment, Executor, Outcome
+from dmchain.chain.executor import AccountEdit, BlockEnvironment, Executor, Outcome
 from dmchain.chain.genesis import Genesis
 from dmchain.chain.primitives.block import (
     EMPTY_OMMERS_HASH,
@@ -19,7 +19,7 @@ from dmchain.chain.primitives.block import (
     Receipt,
     Withdrawal,
 )
-from dmchain.chain.primitives.errors import InvalidBlock, InvalidTransaction, InvariantBroken
+from dmchain.chain.primitives.errors import InvalidBlock, InvalidTransaction, InvariantBroken, StorageError
 from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import Address, Hash32
 from dmchain.chain.rules import (
@@ -123,7 +123,6 @@ class Blockchain:
         self.executor = executor
         self.history_window = history_window
         self.archive = archive
-        self.on_rollback: Callable[[int], None] | None = None
         changes = executor.create(genesis.alloc)
         self.genesis_header = genesis.header(changes.state_root)
         open_schema(store, self.genesis_header.hash)
@@ -140,12 +139,16 @@ class Blockchain:
         head = reader.header(height)
         if head is None:
             raise InvariantBroken(f"the header of the head, block {height}, is not in the database")
+        self._load_recent_hashes(height)
+        self._move_head(head)
+
+    def _load_recent_hashes(self, height: int) -> None:
+        reader = BlockReader(self.store)
         self._recent_hashes: dict[int, Hash32] = {}
         for number in range(max(0, height - BLOCK_HASH_WINDOW), height):
             header = reader.header(number)
             if header is not None:
                 self._recent_hashes[number] = header.hash
-        self._move_head(head)
 
     def _set_archive(self, height: int) -> None:
         kept = self.store.get(schema.META_ARCHIVE)
@@ -156,6 +159,8 @@ class Blockchain:
 
     def _move_head(self, head: Header) -> None:
         self.head = head
+        edited = self.store.get(schema.META_STATE_ROOT)
+        self.state_root = head.state_root if edited is None else Hash32(edited)
         self._recent_hashes[head.number] = head.hash
         self._recent_hashes.pop(head.number - BLOCK_HASH_WINDOW - 1, None)
         self.view = ChainView(self.store.snapshot(), head)
@@ -184,7 +189,7 @@ class Blockchain:
     def build(self, plan: BlockPlan, source: TransactionSource, *, stop: Callable[[], bool]) -> ExecutedBlock:
         """Make the next block from `source`. `stop` is asked between transactions; what is in by then is the block."""
         environment = self.environment(plan)
-        run = self.executor.begin(self.store, self.head.state_root, environment)
+        run = self.executor.begin(self.store, self.state_root, environment)
         transactions: list[Transaction] = []
         size = 0
         while not stop():
@@ -259,7 +264,7 @@ class Blockchain:
             exact_gas_limit=True,
         )
         environment = self.environment(plan)
-        run = self.executor.begin(self.store, self.head.state_root, environment)
+        run = self.executor.begin(self.store, self.state_root, environment)
         for index, tx in enumerate(block.transactions):
             try:
                 run.apply(tx)
@@ -289,19 +294,65 @@ class Blockchain:
         writes.append((schema.undo_key(block.number), encode_undo(changes.undo)))
         if self.archive:
             writes += archive_writes(changes.undo, block.number)
-        if block.number > self.history_window:
+        if self.state_root != self.head.state_root:
+            writes.append((schema.META_STATE_ROOT, None))
+        if block.number > self.history_window and not self.archive:
             writes.append((schema.undo_key(block.number - self.history_window), None))
         self.store.write(writes, sync=True)
         self.executor.committed(changes)
         self._move_head(block.header)
 
-    def undo_of(self, height: int) -> dict[bytes, bytes | None]:
-        raw = self.store.get(schema.undo_key(height))
-        if raw is None:
-            raise InvariantBroken(f"the undo record of block {height} is not in the database")
-        return decode_undo(raw)
+    # -- a devnet's privileges -----------------------------------------------------------------------------------
+    def edit_state(self, edits: Mapping[Address, AccountEdit]) -> dict[bytes, bytes | None]:
+        """Change the state at head outside any block; returns what undoes it, for `rollback`."""
+        changes = self.executor.edit(self.store, self.state_root, edits)
+        height = self.head.number
+        # what was there before the edit belongs to the time before this head, too
+        undo = {**changes.undo, **self._undo_of(height)}
+        writes = [*changes.writes, (schema.undo_key(height), encode_undo(undo))]
+        if self.archive:
+            fresh = {key: value for key, value in changes.undo.items() if not self._is_archived(key, height)}
+            writes += archive_writes(fresh, height)
+        writes.append((schema.META_STATE_ROOT, changes.state_root))
+        self.store.write(writes, sync=True)
+        self.executor.reset()
+        self._move_head(self.head)
+        return changes.undo
 
-    def unindex(self, height: int) -> list[Write]:
+    def _is_archived(self, key: bytes, height: int) -> bool:
+        return self.store.get(schema.archive_key(key, height)) is not None
+
+    def rollback(self, height: int, edits: Sequence[Mapping[bytes, bytes | None]] = ()) -> None:
+        """Make the block at `height` the head again. `edits`: undo records of edits made at that height, oldest first.
+
+        Raises StorageError when an undo record of a block above is no longer kept.
+        """
+        values: dict[bytes, bytes | None] = {}
+        writes: list[Write] = []
+        for at in range(self.head.number, height, -1):
+            if self.store.get(schema.undo_key(at)) is None:
+                raise StorageError(f"cannot go back to block {height}: the undo record of block {at} is not kept")
+            values.update(self._undo_of(at))
+            writes += self._unindex(at)
+        for undo in reversed(edits):
+            values.update(undo)
+        header = BlockReader(self.store).header(height)
+        if header is None:
+            raise InvariantBroken(f"block {height} is not in the database")
+        changes = self.executor.restore(self.store, self.state_root, values)
+        root = None if changes.state_root == header.state_root else changes.state_root
+        writes += changes.writes
+        writes += [(schema.META_STATE_ROOT, root), (schema.META_HEAD, schema.be8(height))]
+        self.store.write(writes, sync=True)
+        self.executor.reset()
+        self._load_recent_hashes(height)
+        self._move_head(header)
+
+    def _undo_of(self, height: int) -> dict[bytes, bytes | None]:
+        raw = self.store.get(schema.undo_key(height))
+        return {} if raw is None else decode_undo(raw)
+
+    def _unindex(self, height: int) -> list[Write]:
         """The writes that take the block at `height`, which is above the new head, out of the store."""
         reader = BlockReader(self.store)
         block, receipts = reader.block(height), reader.receipts(height)
@@ -310,7 +361,7 @@ class Blockchain:
         writes = unindex_writes(block, receipts)
         writes.append((schema.undo_key(height), None))
         if self.archive:
-            writes += unarchive_writes(self.undo_of(height), height)
+            writes += unarchive_writes(self._undo_of(height), height)
         return writes
 
 

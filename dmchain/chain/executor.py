@@ -33,6 +33,16 @@ class BlockEnvironment:
     blob_base_fee: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class AccountEdit:
+    """New values of one account; None leaves what is there. Balance in wei."""
+
+    nonce: int | None = None
+    balance: int | None = None
+    code: bytes | None = None
+    storage: Mapping[int, int] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class StateChanges:
     """What one block did to the state: the writes that move the database, and what undoes them.
@@ -88,6 +98,16 @@ class Executor(Protocol):
         system_calls: bool = True,
     ) -> BlockExecution:
         """Start a block on the state of the head, with the system calls that come before its transactions."""
+        ...
+
+    def restore(
+        self, reader: Reader, state_root: Hash32, values: Mapping[bytes, bytes | None]
+    ) -> StateChanges:
+        """Put flat keys back to these values (an undo record) and compute the root that gives."""
+        ...
+
+    def edit(self, reader: Reader, state_root: Hash32, edits: Mapping[Address, AccountEdit]) -> StateChanges:
+        """Change accounts outside any block: a devnet's privilege."""
         ...
 
     def committed(self, changes: StateChanges) -> None:

@@ -137,12 +137,7 @@ def parse_genesis(document: Any) -> Genesis:
     ours = top.get(OWN_SECTION)
     section = None if ours is None else _object(ours, OWN_SECTION)
     rules = _parse_rules(config, section)
-    alloc = {}
-    for key, value in _object(top.get("alloc", _missing("alloc")), "alloc").items():
-        address = Address(_bytes(key if key[:2] in ("0x", "0X") else "0x" + key, f"alloc.{key}", 20))
-        if address in alloc:
-            raise InvalidGenesis(f"alloc: the address {key} appears twice")
-        alloc[address] = _parse_account(value, f"alloc.{key}")
+    alloc = parse_alloc(top.get("alloc", _missing("alloc")))
     extra = _bytes(top.get("extraData", "0x"), "extraData")
     if len(extra) > MAX_EXTRA_DATA_BYTES:
         raise InvalidGenesis(f"extraData: got {len(extra)} bytes, expected at most {MAX_EXTRA_DATA_BYTES}")
@@ -191,6 +186,17 @@ def _parse_rules(config: Mapping[str, Any], section: Mapping[str, Any] | None) -
             f'{OWN_SECTION}.timestamps: got {timestamps!r}, expected "non-decreasing" or "increasing"'
         )
     return Rules(chain_id, osaka_time, strict_timestamps=timestamps == "increasing")
+
+
+def parse_alloc(value: Any) -> dict[Address, GenesisAccount]:
+    """Accounts by address, with or without 0x."""
+    alloc = {}
+    for key, entry in _object(value, "alloc").items():
+        address = Address(_bytes(key if key[:2] in ("0x", "0X") else "0x" + key, f"alloc.{key}", 20))
+        if address in alloc:
+            raise InvalidGenesis(f"alloc: the address {key} appears twice")
+        alloc[address] = _parse_account(entry, f"alloc.{key}")
+    return alloc
 
 
 def _parse_account(value: Any, field: str) -> GenesisAccount:

@@ -14,7 +14,7 @@ from eth._utils.address import generate_contract_address
 from eth.constants import CREATE_CONTRACT_ADDRESS
 from eth.exceptions import ContractCreationCollision
 
-from dmchain.chain.executor import BlockEnvironment, BlockExecution, Outcome, StateChanges
+from dmchain.chain.executor import AccountEdit, BlockEnvironment, BlockExecution, Outcome, StateChanges
 from dmchain.chain.genesis import GenesisAccount
 from dmchain.chain.primitives.block import (
     EMPTY_BLOOM,
@@ -46,7 +46,14 @@ from dmchain.chain.primitives.transaction import BLOB, Transaction
 from dmchain.chain.primitives.types import UINT64_MAX, Address, Hash32
 from dmchain.chain.rules import GAS_PER_BLOB, MAX_BLOB_GAS, MAX_INITCODE_BYTES, Rules
 from dmchain.chain.store.kv import Reader
-from dmchain.marketplace_vm.state import NO_ACCOUNT, Account, CodeCache, FlatState, StateCache
+from dmchain.marketplace_vm.state import (
+    NO_ACCOUNT,
+    Account,
+    CodeCache,
+    FlatState,
+    StateCache,
+    restore_flat_keys,
+)
 from dmchain.marketplace_vm.system import begin_block, collect_requests, compute_requests_hash
 from dmchain.marketplace_vm.vm import (
     CancunTransactionContext,
@@ -421,6 +428,24 @@ class NativeExecutor:
     ) -> BlockExecution:
         flat = FlatState(reader, cache=self._cache, codes=self.codes)
         return BlockRun(self.rules, flat, environment, parent_state_root, system_calls=system_calls)
+
+    def restore(
+        self, reader: Reader, state_root: Hash32, values: Mapping[bytes, bytes | None]
+    ) -> StateChanges:
+        return restore_flat_keys(reader, state_root, values)
+
+    def edit(self, reader: Reader, state_root: Hash32, edits: Mapping[Address, AccountEdit]) -> StateChanges:
+        flat = FlatState(reader)
+        for address, edit in edits.items():
+            if edit.balance is not None:
+                flat.set_balance(address, edit.balance)
+            if edit.nonce is not None:
+                flat.set_nonce(address, edit.nonce)
+            if edit.code is not None:
+                flat.set_code(address, edit.code)
+            for slot, value in edit.storage.items():
+                flat.set_storage(address, slot, value)
+        return flat.compute_changes(state_root)
 
     def committed(self, changes: StateChanges) -> None:
         self._cache.absorb(changes.seen)

@@ -16,7 +16,7 @@ exactly what `record()` saw. Warm addresses and slots (EIP-2929) and transient s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -517,6 +517,39 @@ class FlatState(AccountDatabaseAPI):
 
     def persist(self) -> Any:
         raise InvariantBroken("the block executor commits; nothing else may")
+
+
+def restore_flat_keys(reader: Reader, state_root: bytes, values: Mapping[bytes, bytes | None]) -> StateChanges:
+    """Put accounts and slots back to `values` (an undo record, merged over some blocks), tries included.
+
+    The accounts in `values` carry the storage roots that their slots must give; raises InvariantBroken otherwise.
+    """
+    changes = StateChanges(Hash32(state_root))
+    slots: dict[bytes, dict[bytes, bytes]] = {}
+    accounts: dict[bytes, bytes] = {}
+    for key, value in values.items():
+        before = reader.get(key)
+        if before == value:
+            continue
+        changes.writes.append((key, value))
+        changes.undo[key] = before
+        if key[:1] == b"a":
+            accounts[key[1:]] = value or b""
+        else:
+            leaf = encode_int(int.from_bytes(value, "big")) if value else b""
+            slots.setdefault(key[1:21], {})[hash_key(key[21:])] = leaf
+    for address, leaves in slots.items():
+        now = read_account(reader, address)
+        trie = BatchTrie(storage_nodes(reader, address), now[3] if now else EMPTY_TRIE_ROOT)
+        root = trie.update(leaves)
+        wanted = decode_account(accounts[address])[3] if accounts.get(address) else EMPTY_TRIE_ROOT
+        if root != wanted:
+            raise InvariantBroken(f"storage of 0x{address.hex()}: restored root 0x{root.hex()}, want 0x{wanted.hex()}")
+        changes.writes.extend((b"u" + address + path, node) for path, node in trie.changes.items())
+    state = BatchTrie(state_nodes(reader), state_root)
+    changes.state_root = state.update({hash_key(address): raw for address, raw in accounts.items()})
+    changes.writes.extend((b"t" + path, node) for path, node in state.changes.items())
+    return changes
 
 
 def read_account(reader: Reader, address: bytes) -> Account | None:

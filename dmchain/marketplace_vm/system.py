@@ -23,7 +23,7 @@ from eth.vm.forks.prague.constants import (
 from dmchain.chain.executor import BlockEnvironment
 from dmchain.chain.primitives.block import Receipt
 from dmchain.chain.primitives.errors import InvalidBlock
-from dmchain.chain.primitives.types import Hash32
+from dmchain.chain.primitives.types import Address, Hash32
 from dmchain.marketplace_vm.vm import CancunTransactionContext, DmComputation, DmState, Message
 
 SYSTEM_CONTRACTS: dict[bytes, bytes] = {
@@ -31,6 +31,12 @@ SYSTEM_CONTRACTS: dict[bytes, bytes] = {
     HISTORY_STORAGE_ADDRESS: HISTORY_STORAGE_CONTRACT_CODE,
 }
 """Address -> code; in genesis with nonce 1, as the EIPs' deployment leaves them."""
+
+SYSTEM_CONTRACT_NAMES = {
+    "BEACON_ROOTS_ADDRESS": Address(BEACON_ROOTS_ADDRESS),
+    "HISTORY_STORAGE_ADDRESS": Address(HISTORY_STORAGE_ADDRESS),
+}
+"""As EIP-7910 names them."""
 
 _DEPOSIT_DATA_BYTES = 576
 _DEPOSIT_LAYOUT = (

@@ -254,6 +254,10 @@ class Transaction:
             self._sender = recover_address(self.signing_hash, self.y_parity, self.r, self.s)
         return self._sender
 
+    def assume_sender(self, sender: Address) -> None:
+        """Take this sender without looking at the signature: for its own signer, and a devnet's impersonation."""
+        self._sender = sender
+
     @property
     def gas_price(self) -> int:
         """Wei per gas of types 0 and 1; the fee cap of later types."""
@@ -373,7 +377,7 @@ def sign_transaction(unsigned: UnsignedTransaction, key: PrivateKey) -> Transact
         prefix = bytes((unsigned.type,))
         y_parity, r, s = key.sign(keccak(prefix + encode(fields)))
         tx = Transaction.decode(prefix + encode([*fields, y_parity, r, s]))
-    tx._sender = key.address
+    tx.assume_sender(key.address)
     return tx
 
 

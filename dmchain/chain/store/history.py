@@ -112,6 +112,13 @@ class StateHistory:
             return ArchiveReader(self._reader, height)
         return OverlayReader(self._reader, self.differences(height))
 
+    def differences_of(self, state: Reader, height: int) -> dict[bytes, bytes | None]:
+        """As `differences`, from the archive where that is what `state` reads."""
+        if not isinstance(state, ArchiveReader):
+            return self.differences(height)
+        changed = {key[1:-8] for key, _ in self._reader.iterate(b"e", b"f") if key[-8:] > schema.be8(height)}
+        return {key: state.get(key) for key in sorted(changed)}
+
     def differences(self, height: int) -> dict[bytes, bytes | None]:
         """Flat keys whose value at `height` is not the one at head, with the value at `height`."""
         overlay = self._overlays.get(height)

@@ -26,9 +26,10 @@ SCHEMA_VERSION = 1
 META_VERSION = b"mversion"
 META_GENESIS = b"mgenesis"
 META_HEAD = b"mhead"
-META_HISTORY = b"mhistory"
-"""The lowest height whose state can be read."""
 META_ARCHIVE = b"marchive"
+"""The height from which the archive index is complete; absent when the node keeps none."""
+META_STATE_ROOT = b"mroot"
+"""The root of the state at head where a devnet has edited it; absent when it is the header's."""
 
 
 def be8(number: int) -> bytes:

@@ -1,0 +1,387 @@
+"""What JSON-RPC asks of the node, answered from the chain, the pool and the executor.
+
+Light methods answer from the view of the head; heavy ones take that view along into their worker thread, where later
+blocks do not disturb it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import dmchain
+from dmchain.chain.blockchain import ChainView, ExecutedBlock
+from dmchain.chain.primitives.block import Block, Header, Receipt
+from dmchain.chain.primitives.errors import InvariantBroken
+from dmchain.chain.primitives.transaction import Transaction
+from dmchain.chain.primitives.types import Address, Hash32
+from dmchain.chain.rules import (
+    MAX_BLOB_GAS,
+    compute_blob_base_fee,
+    compute_excess_blob_gas,
+)
+from dmchain.chain.store.blocks import KIND_ADDRESS, KIND_TOPIC, BlockReader
+from dmchain.chain.store.kv import Reader
+from dmchain.marketplace_vm.state import NO_ACCOUNT, read_account, read_code, read_slot
+from dmchain.node.execution import Calls, PendingState
+from dmchain.node.forks import describe_forks
+from dmchain.node.production import Producer
+from dmchain.node.proofs import StateProver
+from dmchain.rpc.backend import (
+    PENDING,
+    AccessListResult,
+    Account,
+    AccountProof,
+    BlockFees,
+    BlockRecord,
+    CallLimits,
+    CallRequest,
+    ExecutionResult,
+    ForkConfigs,
+    History,
+    LogQuery,
+    LogRecord,
+    NodeStatus,
+    Observer,
+    PendingBlock,
+    PoolContent,
+    ReceiptRecord,
+    StateAt,
+    StopFlag,
+    Submitted,
+    SyncStatus,
+    TransactionRecord,
+)
+from dmchain.rpc.errors import StateUnavailable, TooManyResults
+
+CLIENT_NAME = "dmchain"
+TIP_BLOCKS = 20
+"""Blocks whose lowest tips make the suggestion; geth looks at as many."""
+DEFAULT_TIP_WEI = 10**9
+"""Suggested where recent blocks say nothing: 1 gwei, which every wallet takes for normal."""
+LOG_CHECK_BLOCKS = 64
+
+
+def client_version() -> str:
+    return f"{CLIENT_NAME}/v{dmchain.__version__}/python"
+
+
+class ChainBackend:
+    """Implements rpc.backend.Chain."""
+
+    def __init__(self, producer: Producer, *, role: str, is_devnet: bool, automine: Callable[[], bool]) -> None:
+        self._producer = producer
+        self._chain = producer.chain
+        self._pool = producer.pool
+        self._role = role
+        self._is_devnet = is_devnet
+        self._automine = automine
+        self._started = time.monotonic()
+        self._observers: list[Observer] = []
+        self._pending = PendingState(producer)
+        self._calls = Calls(producer.chain, self._pending)
+        self.listen_addresses: tuple[str, ...] = ()
+
+    # -- identity and head ---------------------------------------------------------------------------------------
+    def chain_id(self) -> int:
+        return self._chain.rules.chain_id
+
+    def head(self) -> Header:
+        return self._chain.head
+
+    def sync_status(self) -> SyncStatus | None:
+        return None
+
+    def node_status(self) -> NodeStatus:
+        return NodeStatus(
+            client_version=client_version(),
+            node_id="0x" + self._producer.config.coinbase.hex(),
+            role=self._role,
+            genesis_hash=self._chain.genesis_header.hash,
+            listen_addresses=self.listen_addresses,
+            peer_count=0,
+            validator=self._producer.config.coinbase,
+            validator_count=1,
+            uptime_seconds=int(time.monotonic() - self._started),
+            is_devnet=self._is_devnet,
+        )
+
+    def history(self) -> History:
+        return History(oldest_block=0, oldest_receipts=0, oldest_state=self._view.history.oldest())
+
+    def fork_configs(self) -> ForkConfigs:
+        return describe_forks(self._chain.rules, self._chain.genesis_header.hash, self._producer.next_timestamp())
+
+    @property
+    def _view(self) -> ChainView:
+        return self._chain.view
+
+    # -- blocks and transactions ---------------------------------------------------------------------------------
+    def height_of(self, block_hash: Hash32) -> int | None:
+        return self._view.blocks.height_of(block_hash)
+
+    def header(self, height: int) -> Header | None:
+        return self._view.blocks.header(height)
+
+    def block(self, height: int) -> BlockRecord | None:
+        block = self._view.blocks.block(height)
+        return None if block is None else block_record(block)
+
+    def raw_block(self, height: int) -> bytes | None:
+        block = self._view.blocks.block(height)
+        return None if block is None else block.encode()
+
+    def transactions(self, height: int) -> Sequence[Transaction] | None:
+        body = self._view.blocks.body(height)
+        return None if body is None else [self._recognise(tx) for tx in body.transactions()]
+
+    def _recognise(self, transaction: Transaction) -> Transaction:
+        return recognise_impersonated(transaction) if self._is_devnet else transaction
+
+    def receipts(self, height: int) -> Sequence[ReceiptRecord] | None:
+        block, receipts = self._view.blocks.block(height), self._view.blocks.receipts(height)
+        if block is None or receipts is None:
+            return None
+        for tx in block.transactions:
+            self._recognise(tx)
+        return receipt_records(block, receipts)
+
+    def transaction(self, transaction_hash: Hash32) -> TransactionRecord | None:
+        blocks = self._view.blocks
+        place = blocks.find_transaction(transaction_hash)
+        if place is None:
+            waiting = self._pool.get(transaction_hash)
+            return None if waiting is None else TransactionRecord(waiting)
+        height, index = place
+        header, body = blocks.header(height), blocks.body(height)
+        if header is None or body is None:
+            raise InvariantBroken(f"the index names block {height}, which is not in the database")
+        return TransactionRecord(self._recognise(Transaction.decode(body.raw_transactions[index])), header, index)
+
+    def receipt(self, transaction_hash: Hash32) -> ReceiptRecord | None:
+        blocks = self._view.blocks
+        place = blocks.find_transaction(transaction_hash)
+        if place is None:
+            return None
+        height, index = place
+        header, body, receipts = blocks.header(height), blocks.body(height), blocks.receipts(height)
+        if header is None or body is None or receipts is None:
+            raise InvariantBroken(f"the index names block {height}, which is not in the database")
+        first_log = sum(len(receipt.logs) for receipt in receipts[:index])
+        tx = self._recognise(Transaction.decode(body.raw_transactions[index]))
+        return ReceiptRecord(receipts[index], tx, header, index, first_log, _blob_price(tx, header))
+
+    def logs(self, query: LogQuery, max_results: int, stop: StopFlag) -> Sequence[LogRecord]:
+        blocks = self._view.blocks
+        found: list[LogRecord] = []
+        for height in _candidate_heights(blocks, query, stop):
+            found.extend(_matching_logs(blocks, height, query))
+            if len(found) > max_results:
+                raise TooManyResults(max_results)
+        return found
+
+    # -- fees ----------------------------------------------------------------------------------------------------
+    def fees(self, height: int) -> BlockFees:
+        max_blob_gas = MAX_BLOB_GAS if self._chain.rules.blobs else 0
+        if height == self._chain.head.number + 1:
+            excess = compute_excess_blob_gas(self._chain.head)
+            return BlockFees(self._producer.next_base_fee(), compute_blob_base_fee(excess), max_blob_gas)
+        header = self.header(height)
+        if header is None:
+            raise InvariantBroken(f"fees asked for block {height}, the head is {self._chain.head.number}")
+        blob_fee = compute_blob_base_fee(header.excess_blob_gas or 0)
+        return BlockFees(header.base_fee_per_gas or 0, blob_fee, max_blob_gas)
+
+    def suggested_tip(self) -> int:
+        return max(DEFAULT_TIP_WEI, self._pool.config.min_tip_wei)
+
+    def block_gas_limit(self) -> int:
+        return self._producer.pool_head().gas_limit
+
+    # -- state ---------------------------------------------------------------------------------------------------
+    def state_at(self, at: StateAt) -> Reader:
+        """The state that a block parameter means."""
+        if at is PENDING:
+            return self._pending.reader()
+        assert isinstance(at, int)
+        return state_reader(self._view, at)
+
+    def timestamp_at(self, at: StateAt) -> int:
+        """Seconds: of that block, or of the next one."""
+        if at is PENDING:
+            return self._producer.next_timestamp()
+        assert isinstance(at, int)
+        header = self.header(at)
+        return self._chain.head.timestamp if header is None else header.timestamp
+
+    def account(self, address: Address, at: StateAt) -> Account:
+        nonce, balance, code_hash, root = read_account(self.state_at(at), address) or NO_ACCOUNT
+        return Account(nonce, balance, Hash32(code_hash), Hash32(root))
+
+    def code(self, address: Address, at: StateAt) -> bytes:
+        return read_code(self.state_at(at), address)
+
+    def storage(self, address: Address, slot: int, at: StateAt) -> int:
+        return read_slot(self.state_at(at), address, slot)
+
+    def proof(self, address: Address, slots: Sequence[int], at: StateAt, stop: StopFlag) -> AccountProof:
+        view = self._view
+        height = view.head.number if at is PENDING else at
+        assert isinstance(height, int)
+        return StateProver(view, state_reader(view, height), height).prove(address, slots, stop)
+
+    # -- execution -----------------------------------------------------------------------------------------------
+    def call(self, request: CallRequest, limits: CallLimits) -> ExecutionResult:
+        return self._calls.call(request, limits)
+
+    def estimate_gas(self, request: CallRequest, limits: CallLimits) -> int:
+        return self._calls.estimate_gas(request, limits)
+
+    def create_access_list(self, request: CallRequest, limits: CallLimits) -> AccessListResult:
+        return self._calls.create_access_list(request, limits)
+
+    # -- pool ----------------------------------------------------------------------------------------------------
+    def submit(self, raw: bytes) -> Submitted:
+        return self.submit_transaction(Transaction.decode(raw))
+
+    def submit_transaction(self, transaction: Transaction, *, sender_may_have_code: bool = False) -> Submitted:
+        added = self._pool.add(transaction, time.time(), sender_may_have_code=sender_may_have_code)
+        self._pending.invalidate()
+        if added.changes.promoted:
+            self._producer.wake()
+            for observer in list(self._observers):
+                for promoted in added.changes.promoted:
+                    observer.transaction_added(promoted)
+        return Submitted(transaction.hash, settles=added.executable and self._automine())
+
+    def pending_nonce(self, address: Address) -> int:
+        account = read_account(self._view.snapshot, address)
+        return self._pool.pending_nonce(address, account[0] if account else 0)
+
+    def pool_status(self) -> tuple[int, int]:
+        status = self._pool.status()
+        return status.pending, status.queued
+
+    def pool_content(self, senders: Iterable[Address] | None = None) -> PoolContent:
+        if senders is None:
+            pending, queued = self._pool.content()
+            return PoolContent(pending, queued)
+        pending, queued = {}, {}
+        for sender in senders:
+            pending[sender], queued[sender] = self._pool.content_from(sender)
+        return PoolContent(pending, queued)
+
+    def pending_block(self) -> PendingBlock:
+        return self._pending.block()
+
+    # -- events --------------------------------------------------------------------------------------------------
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+    def invalidate_pending(self) -> None:
+        self._pending.invalidate()
+
+    def announce_block(self, executed: ExecutedBlock) -> None:
+        """Tell the observers of a committed block."""
+        self._pending.invalidate()
+        if not self._observers:
+            return
+        record = block_record(executed.block)
+        logs = log_records(executed.block, executed.receipts)
+        for observer in list(self._observers):
+            observer.block_committed(record, logs)
+
+    def announce_revert(self, height: int) -> None:
+        self._pending.invalidate()
+        for observer in list(self._observers):
+            observer.chain_reverted(height)
+
+
+def recognise_impersonated(transaction: Transaction) -> Transaction:
+    """Give a devnet's unsigned transaction (node.devnet.make_impersonated) that was read back its sender, for display."""
+    if transaction.s == 0 and transaction.r >> 160 == 0:
+        transaction.assume_sender(Address(transaction.r.to_bytes(20, "big")))
+    return transaction
+
+
+def state_reader(view: ChainView, height: int) -> Reader:
+    """The state after block `height`; raises the JSON-RPC error where it is gone."""
+    if not view.history.oldest() <= height <= view.head.number:
+        raise StateUnavailable(height, view.history.oldest())
+    return view.state(height)
+
+
+def block_record(block: Block) -> BlockRecord:
+    hashes = [tx.hash for tx in block.transactions]
+    return BlockRecord(block.header, hashes, len(block.encode()), block.withdrawals)
+
+
+def _blob_price(tx: Transaction, header: Header) -> int | None:
+    return compute_blob_base_fee(header.excess_blob_gas or 0) if tx.blob_versioned_hashes else None
+
+
+def receipt_records(block: Block, receipts: Sequence[Receipt]) -> list[ReceiptRecord]:
+    records, first_log = [], 0
+    for index, (tx, receipt) in enumerate(zip(block.transactions, receipts, strict=True)):
+        blob_price = _blob_price(tx, block.header)
+        records.append(ReceiptRecord(receipt, tx, block.header, index, first_log, blob_price))
+        first_log += len(receipt.logs)
+    return records
+
+
+def log_records(block: Block, receipts: Sequence[Receipt]) -> list[LogRecord]:
+    """The logs of a block with their places."""
+    header, records = block.header, []
+    for index, receipt in enumerate(receipts):
+        for log in receipt.logs:
+            records.append(
+                LogRecord(
+                    log=log,
+                    block_hash=header.hash,
+                    block_number=header.number,
+                    block_timestamp=header.timestamp,
+                    transaction_hash=block.transactions[index].hash,
+                    transaction_index=index,
+                    log_index=len(records),
+                )
+            )
+    return records
+
+
+def _candidate_heights(blocks: BlockReader, query: LogQuery, stop: StopFlag) -> Iterable[int]:
+    """Heights in the range that may hold a matching log, in order, by the log index."""
+    heights: set[int] | None = None
+    first_topics = query.topics[0] if query.topics else frozenset()
+    for kind, values in ((KIND_ADDRESS, query.addresses), (KIND_TOPIC, first_topics)):
+        if not values:
+            continue
+        having: set[int] = set()
+        for value in sorted(values):
+            stop.check()
+            having.update(blocks.heights_with(kind, value, query.first, query.last))
+        heights = having if heights is None else heights & having
+    for count, height in enumerate(range(query.first, query.last + 1) if heights is None else sorted(heights)):
+        if count % LOG_CHECK_BLOCKS == 0:
+            stop.check()
+        yield height
+
+
+def _matching_logs(blocks: BlockReader, height: int, query: LogQuery) -> list[LogRecord]:
+    header = blocks.header(height)
+    if header is None or not any(header.bloom):
+        return []
+    block, receipts = blocks.block(height), blocks.receipts(height)
+    if block is None or receipts is None:
+        return []
+    return [record for record in log_records(block, receipts) if _matches(record, query)]
+
+
+def _matches(record: LogRecord, query: LogQuery) -> bool:
+    if query.addresses and record.log.address not in query.addresses:
+        return False
+    topics = record.log.topics
+    if len(query.topics) > len(topics):
+        return False
+    return all(not wanted or topics[at] in wanted for at, wanted in enumerate(query.topics))
+
