@@ -51,6 +51,19 @@ SET_CODE_MAGIC = b"\x05"
 AccessList = tuple[tuple[Address, tuple[int, ...]], ...]
 
 
+def compute_gas_due(to: bytes, data: bytes, access_list: AccessList, authorizations: int) -> tuple[int, int]:
+    """(intrinsic gas, floor): what a message needs before it runs, and the least it is charged (EIP-7623)."""
+    zeros = data.count(0)
+    nonzeros = len(data) - zeros
+    gas = GAS_TRANSACTION + GAS_DATA_ZERO * zeros + GAS_DATA_NONZERO * nonzeros
+    if not to:
+        gas += GAS_CREATE + GAS_INITCODE_WORD * ((len(data) + 31) // 32)
+    for _, slots in access_list:
+        gas += GAS_ACCESS_LIST_ADDRESS + GAS_ACCESS_LIST_SLOT * len(slots)
+    gas += GAS_AUTHORIZATION * authorizations
+    return gas, GAS_TRANSACTION + GAS_FLOOR_PER_TOKEN * (zeros + 4 * nonzeros)
+
+
 @dataclass(frozen=True, slots=True)
 class Authorization:
     """One entry of a type 4 transaction: `address` whose code the signer's account will run.
@@ -236,16 +249,9 @@ class Transaction:
             raise InvalidTransaction(f"nonce: expected at most 64 bits, got {self.nonce:#x}")
         if self.y_parity > 1:
             raise SignatureError(f"yParity: expected 0 or 1, got {self.y_parity}")
-        data = self.data
-        zeros = data.count(0)
-        nonzeros = len(data) - zeros
-        gas = GAS_TRANSACTION + GAS_DATA_ZERO * zeros + GAS_DATA_NONZERO * nonzeros
-        if not self.to:
-            gas += GAS_CREATE + GAS_INITCODE_WORD * ((len(data) + 31) // 32)
-        for _, slots in self.access_list:
-            gas += GAS_ACCESS_LIST_ADDRESS + GAS_ACCESS_LIST_SLOT * len(slots)
-        self.intrinsic_gas = gas + GAS_AUTHORIZATION * len(self.authorization_list)
-        self.floor_gas = GAS_TRANSACTION + GAS_FLOOR_PER_TOKEN * (zeros + 4 * nonzeros)
+        self.intrinsic_gas, self.floor_gas = compute_gas_due(
+            self.to, self.data, self.access_list, len(self.authorization_list)
+        )
 
     @property
     def sender(self) -> Address:
