@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from eth.abc import ComputationAPI
 from eth.exceptions import Halt, StackDepthLimit, VMError
@@ -32,17 +32,13 @@ from eth.vm.stack import Stack
 from dmchain.chain.executor import BlockEnvironment
 from dmchain.chain.primitives.errors import DmchainError
 from dmchain.chain.rules import Rules
-try:
-    from dmchain.marketplace_vm.crypto_precompiles import OSAKA_PRECOMPILES, PRECOMPILES
-except ImportError:
-    OSAKA_PRECOMPILES, PRECOMPILES = {}, {}
-try:
-    from dmchain.marketplace_vm.precompiles.native import PRECOMPILES as NATIVE_PRECOMPILES
-except ImportError:
-    NATIVE_PRECOMPILES = {}
+from dmchain.marketplace_vm.crypto_precompiles import OSAKA_PRECOMPILES, PRECOMPILES
+from dmchain.marketplace_vm.precompiles.native import PRECOMPILES as NATIVE_PRECOMPILES
 from dmchain.marketplace_vm.state import FlatState
 
 __all__ = ["CancunTransactionContext", "DmComputation", "DmState", "Message", "computation_class_for"]
+
+T = TypeVar("T")
 
 STACK_DEPTH_LIMIT = 1024
 RECURSION_LIMIT = 100_000
@@ -55,6 +51,25 @@ def prepare_thread_stacks() -> None:
     """Call once at start, before any worker thread exists."""
     sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
     threading.stack_size(THREAD_STACK_BYTES)
+
+
+def run_on_big_stack(work: Callable[[], T]) -> T:
+    """Run `work` on a thread with room for a call at full depth; the main thread's stack is the shell's choice."""
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
 
 
 sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
