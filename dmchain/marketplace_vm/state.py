@@ -552,6 +552,27 @@ def restore_flat_keys(reader: Reader, state_root: bytes, values: Mapping[bytes, 
     return changes
 
 
+def rebuild_state_root(reader: Reader) -> bytes:
+    """The state root that the flat accounts and slots give, from nothing; reads the whole state.
+
+    Raises InvariantBroken when an account's storage does not give the root that the account carries.
+    """
+    leaves: dict[bytes, bytes] = {}
+    for key, raw in reader.iterate(b"a", b"b"):
+        address = key[1:]
+        prefix = b"s" + address
+        slots = {
+            keccak(slot[21:]): encode_int(int.from_bytes(value, "big"))
+            for slot, value in reader.iterate(prefix, prefix_end(prefix))
+        }
+        root = BatchTrie(_NoNodes()).update(slots)
+        wanted = decode_account(raw)[3]
+        if root != wanted:
+            raise InvariantBroken(f"storage of 0x{address.hex()}: slots give 0x{root.hex()}, want 0x{wanted.hex()}")
+        leaves[keccak(address)] = raw
+    return BatchTrie(_NoNodes()).update(leaves)
+
+
 def read_account(reader: Reader, address: bytes) -> Account | None:
     """One account straight from a view of the database."""
     raw = reader.get(schema.account_key(address))

@@ -102,3 +102,8 @@ def pending_header(parent: Header, environment: BlockEnvironment, gas_used: int 
         parent_beacon_block_root=environment.parent_beacon_block_root,
         requests_hash=EMPTY_REQUESTS_HASH,
     )
+
+
+class Calls:
+    def __init__(self, chain, pending):
+        pass

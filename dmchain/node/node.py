@@ -119,7 +119,7 @@ async def open_node(settings: NodeSettings) -> AsyncIterator[Node]:
         backend, methods = _make_backend(settings, producer)
         announce.backend = backend
         async with trio.open_nursery() as nursery:
-            listening = await nursery.start(serve, settings.rpc, settings.limits, methods)
+            listening = await nursery.start(serve, settings.rpc, methods, settings.limits)
             host, port = listening.host, listening.port
             node = Node(chain, producer, backend, host, port)
             backend.listen_addresses = (node.url, node.websocket_url)

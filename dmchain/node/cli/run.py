@@ -1,0 +1,213 @@
+"""`dmchain devnet`, `init` and `node`: commands that run a node or prepare one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import trio
+
+from dmchain.chain.genesis import DEFAULT_GAS_LIMIT, load_genesis
+from dmchain.chain.mempool import MempoolConfig
+from dmchain.chain.primitives.crypto import PrivateKey
+from dmchain.chain.primitives.errors import DmchainError
+from dmchain.chain.primitives.types import UINT64_MAX
+from dmchain.chain.store.history import DEFAULT_WINDOW
+from dmchain.marketplace_vm.vm import prepare_thread_stacks
+from dmchain.node.cli.parameters import GAS_LIMIT, checksum
+from dmchain.node.devnet import (
+    DEFAULT_BALANCE_ETHER,
+    DEFAULT_CHAIN_ID,
+    MARKET_CONTRACTS,
+    VALIDATOR_KEY,
+    WEI_PER_ETHER,
+    genesis_document,
+)
+from dmchain.node.home import Home, open_home, write_atomically
+from dmchain.node.keystore import DEVNET_MNEMONIC, derive_keys
+from dmchain.node.logs import set_up_logging
+from dmchain.node.node import ENGINES, Node, NodeSettings, open_node
+from dmchain.node.production import ProductionConfig
+from dmchain.rpc.config import MethodLimits, ServerConfig
+
+MAX_ACCOUNTS = 1000
+
+
+class BlockTime(click.ParamType):
+    """`on-demand`, or seconds between blocks."""
+
+    name = "on-demand|SECONDS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        if value is None or value == "on-demand":
+            return None
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if not 0.05 <= seconds <= 3600:
+            self.fail(f"got {value!r}, expected on-demand or a number of seconds from 0.05 to 3600", param, ctx)
+        return seconds
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--chain-id", type=click.IntRange(1, UINT64_MAX), default=DEFAULT_CHAIN_ID, show_default=True)
+@click.option("--accounts", type=click.IntRange(1, MAX_ACCOUNTS), default=10, show_default=True)
+@click.option("--balance", type=click.IntRange(0, 10**12), default=DEFAULT_BALANCE_ETHER, show_default=True,
+              help="Of each account, in whole coins.")  # fmt: skip
+@click.option("--mnemonic", default=DEVNET_MNEMONIC, help='Default: "test test … junk", as other devnets have it.')
+@click.option("--block-time", type=BlockTime(), default="on-demand", show_default=True)
+@click.option("--gas-limit", type=GAS_LIMIT, default=DEFAULT_GAS_LIMIT, show_default=True, help="Of a block.")
+@click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Keep the chain here; else it is temporary.")
+@click.option("--ready-file", type=click.Path(path_type=Path, dir_okay=False), help="Write JSON here when it answers.")
+@click.option("--engine", type=click.Choice(ENGINES), default="native", show_default=True)
+@click.option("--cors-origin", "cors_origins", multiple=True, help="Web origin to serve besides localhost; * for all.")
+@click.option("--vhost", "vhosts", multiple=True, help="Name allowed in the Host header; * for all.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print what --ready-file holds instead of a table.")
+def devnet(
+    port: int,
+    host: str,
+    chain_id: int,
+    accounts: int,
+    balance: int,
+    mnemonic: str,
+    block_time: float | None,
+    gas_limit: int,
+    home: Path | None,
+    ready_file: Path | None,
+    engine: str,
+    cors_origins: tuple[str, ...],
+    vhosts: tuple[str, ...],
+    log_level: str,
+    as_json: bool,
+) -> None:
+    """Run a fresh development network: funded accounts, native market contracts, a block for every transaction.
+
+    The accounts' keys are public. Never send real money to them.
+
+    \b
+    Example:
+      dmchain devnet --port 8545 --block-time on-demand
+    """
+    set_up_logging(log_level)
+    keys = derive_keys(mnemonic, accounts)
+    with ExitStack() as stack:
+        if home is None:
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dmchain-devnet-")))
+        place = stack.enter_context(open_home(home, create=True))
+        if not place.genesis.exists():
+            document = genesis_document(
+                {key.address: balance * WEI_PER_ETHER for key in keys},
+                chain_id=chain_id,
+                gas_limit=gas_limit,
+                timestamp=int(time.time()),
+            )
+            write_atomically(place.genesis, json.dumps(document, indent=2).encode() + b"\n")
+        genesis = load_genesis(place.genesis)
+        settings = NodeSettings(
+            data=place.data,
+            genesis=genesis,
+            production=ProductionConfig(VALIDATOR_KEY.address, gas_limit, block_time, heartbeat_seconds=None),
+            rpc=ServerConfig(host=host, port=port, cors_origins=cors_origins, vhosts=vhosts),
+            mempool=MempoolConfig.devnet(),
+            engine=engine,
+            archive=True,
+            is_devnet=True,
+            wallet_keys=keys,
+        )
+        run_node(settings, _DevnetReport(settings, keys, place, ready_file, as_json))
+
+
+@dataclass(frozen=True)
+class _DevnetReport:
+    """Tells the user, and whoever waits for the ready file, that the network answers."""
+
+    settings: NodeSettings
+    keys: Sequence[PrivateKey]
+    home: Home
+    ready_file: Path | None
+    as_json: bool
+
+    def __call__(self, node: Node) -> None:
+        facts = self._facts(node)
+        if self.ready_file is not None:
+            write_atomically(self.ready_file, json.dumps(facts, indent=2).encode() + b"\n")
+        if self.as_json:
+            click.echo(json.dumps(facts))
+        else:
+            self._print_table(facts)
+        sys.stdout.flush()
+
+    def _facts(self, node: Node) -> dict[str, Any]:
+        validator = checksum(VALIDATOR_KEY.address)
+        return {
+            "rpc": node.url,
+            "ws": node.websocket_url,
+            "chainId": node.chain.rules.chain_id,
+            "pid": os.getpid(),
+            "accounts": [
+                {"address": checksum(key.address), "privateKey": "0x" + key.secret.hex()} for key in self.keys
+            ],
+            "contracts": {name: checksum(address) for name, address in MARKET_CONTRACTS.items()},
+            "validators": [
+                {"address": validator, "rpc": node.url, "pid": os.getpid(), "home": str(self.home.path)}
+            ],
+        }
+
+    def _print_table(self, facts: dict[str, Any]) -> None:
+        click.echo("Accounts (public keys of a development network: never send real money to them)")
+        for number, account in enumerate(facts["accounts"]):
+            click.echo(f"  ({number}) {account['address']}  {account['privateKey']}")
+        click.echo("\nMarket contracts")
+        for name, address in facts["contracts"].items():
+            click.echo(f"  {name:14} {address}")
+        click.echo(f"\nChain id   {facts['chainId']}")
+        click.echo(f"HTTP       {facts['rpc']}")
+        click.echo(f"WebSocket  {facts['ws']}")
+        click.echo("\nListening. Stop with Ctrl-C.", err=True)
+
+
+def run_node(settings: NodeSettings, report: Any) -> None:
+    """Run until SIGINT or SIGTERM; what fails at start is one clear error."""
+    prepare_thread_stacks()
+    try:
+        trio.run(_run_until_signal, settings, report)
+    except* DmchainError as group:
+        raise _first(group) from None
+    except* OSError as group:
+        error = _first(group)
+        raise DmchainError(
+            f"cannot listen on {settings.rpc.host}:{settings.rpc.port}: {getattr(error, 'strerror', None) or error}",
+            hint="another program may use that port; --port 0 takes a free one",
+        ) from None
+
+
+def _first(group: BaseExceptionGroup) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _run_until_signal(settings: NodeSettings, report: Any) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with open_node(settings) as node:
+            report(node)
+            async for number in signals:
+                logging.getLogger("dmchain.node").info("stopping on %s", signal.Signals(number).name)
+                return
