@@ -83,7 +83,7 @@ def delegation_target(code: bytes) -> bytes | None:
 class CallOutcome:
     """One message run to its end. `gas_used` includes intrinsic gas and refunds; `error` is py-evm's exception.
 
-    `gas_refunded` is the difference to the gas that had to be there.
+    `gas_refunded` is the difference to the gas that had to be there; `deleted` the accounts that destroyed themselves.
     """
 
     gas_used: int
@@ -93,6 +93,32 @@ class CallOutcome:
     error: Exception | None
     logs: tuple[Log, ...]
     contract_address: Address | None
+    deleted: tuple[bytes, ...] = ()
+
+
+def collect_effects(computation: Any) -> tuple[tuple[Log, ...], int, tuple[bytes, ...]]:
+    """(logs, gas refund, destroyed accounts) of a finished computation and of the frames in it that were not undone.
+
+    One pass: py-evm's own collectors sort and copy at every level, which 1024 levels of calls make expensive.
+    """
+    entries: list[Any] = []
+    deleted: list[bytes] = []
+    refund = 0
+    frames = [computation]
+    while frames:
+        frame = frames.pop()
+        if frame._error is not None:
+            continue
+        refund += frame._gas_meter.gas_refunded
+        entries += frame._log_entries
+        deleted += frame.accounts_to_delete
+        frames += frame.children
+    entries.sort()  # by the counter that comes first
+    logs = [
+        Log(address, tuple([topic.to_bytes(32, "big") for topic in topics]), bytes(data))
+        for _, address, topics, data in entries
+    ]
+    return tuple(logs), refund, tuple(sorted(set(deleted)))
 
 
 class BlockRun:
@@ -110,8 +136,7 @@ class BlockRun:
         self.rules = rules
         self.environment = environment
         self.flat = flat
-        self.computation_class = computation_class_for(rules, environment.timestamp)
-        self.state = DmState(flat, environment, rules.chain_id, self.computation_class._precompiles)
+        self.use_computation_class(computation_class_for(rules, environment.timestamp))
         self.gas_used = 0
         self.blob_gas_used = 0
         self.receipts: list[Receipt] = []
@@ -119,6 +144,11 @@ class BlockRun:
         self._gas_cap = rules.transaction_gas_cap(environment.timestamp)
         if system_calls:
             begin_block(self.state, self.computation_class, environment)
+
+    def use_computation_class(self, computation_class: type[DmComputation]) -> None:
+        """Run with these opcodes and precompiles from now on."""
+        self.computation_class = computation_class
+        self.state = DmState(self.flat, self.environment, self.rules.chain_id, computation_class._precompiles)
 
     # -- one transaction -----------------------------------------------------------------------------------------
     def apply(self, transaction: Transaction) -> Receipt:
@@ -281,15 +311,13 @@ class BlockRun:
     ) -> CallOutcome:
         """Refunds (EIP-3529) and the floor (EIP-7623)."""
         needed = tx.gas - computation.get_gas_remaining()
-        refund = authorization_refund + computation.get_gas_refund()
+        logs, refund, deleted = collect_effects(computation)
+        refund += authorization_refund
         used = max(needed - min(refund, needed // MAX_REFUND_QUOTIENT), tx.floor_gas)
         error = computation._error
-        logs = tuple(
-            Log(address, tuple([topic.to_bytes(32, "big") for topic in topics]), bytes(data))
-            for address, topics, data in computation.get_log_entries()
-        )
         created = contract if error is None else None
-        return CallOutcome(used, max(needed - used, 0), computation, computation.output, error, logs, created)
+        refunded = max(needed - used, 0)
+        return CallOutcome(used, refunded, computation, computation.output, error, logs, created, deleted)
 
     def _apply_authorizations(self, tx: Transaction) -> int:
         """Set the delegations of a type 4 transaction; entries that do not hold are skipped. Returns the refund."""
@@ -316,10 +344,9 @@ class BlockRun:
         sender = tx.sender
         flat.set_balance(sender, flat.get_balance(sender) + (tx.gas - outcome.gas_used) * price)
         self._pay_tip(outcome.gas_used, price)
-        if outcome.computation is not None:
+        for address in outcome.deleted:
             # after the tip: what a self-destructed coinbase was paid is gone
-            for address in sorted(outcome.computation.get_accounts_for_deletion()):
-                flat.delete_account(address)
+            flat.delete_account(address)
         flat.delete_empty_touched_accounts()
         self.blob_gas_used += GAS_PER_BLOB * len(tx.blob_versioned_hashes)
         status = 1 if outcome.error is None else 0
