@@ -289,6 +289,16 @@ class DmComputation(PragueComputation):
     def is_origin_computation(self) -> bool:
         return self.msg.depth == 0
 
+    # py-evm caches these on each computation through a descriptor that costs more than ten such look-ups
+    stack_pop_ints = property(lambda self: self._stack.pop_ints)
+    stack_pop_bytes = property(lambda self: self._stack.pop_bytes)
+    stack_pop_any = property(lambda self: self._stack.pop_any)
+    stack_pop1_int = property(lambda self: self._stack.pop1_int)
+    stack_pop1_bytes = property(lambda self: self._stack.pop1_bytes)
+    stack_pop1_any = property(lambda self: self._stack.pop1_any)
+    stack_push_int = property(lambda self: self._stack.push_int)
+    stack_push_bytes = property(lambda self: self._stack.push_bytes)
+
 
 class OsakaComputation(DmComputation):
     """What contracts see of Osaka: CLZ, P256VERIFY, MODEXP's limits and price."""
