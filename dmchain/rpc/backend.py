@@ -6,9 +6,9 @@ registered, so they answer "the method X does not exist/is not available".
 
 Threads. Methods marked *light* are called on the event loop's thread and must answer from memory or with a handful of
 database reads. Methods marked *heavy* are called in worker threads, several at a time, while the node goes on
-committing blocks: they work on a read snapshot and look at their StopFlag every few milliseconds. Readers of the head, blocks,
-fees and state are light and must be safe to call from worker threads as well; the pool, events and node status are
-used from the event loop's thread alone. No method of `Chain` waits for a future block.
+committing blocks: they work on a read snapshot and look at their StopFlag every few milliseconds. Readers of the
+head, blocks, fees and state are light and must be safe to call from worker threads as well; the pool, events and node
+status are used from the event loop's thread alone. No method of `Chain` waits for a future block.
 
 Blocks are named by height: there is one block per height for ever (a devnet's `revert` is announced to observers).
 Failures: a `DmchainError` raised by any of these becomes JSON-RPC error -32000 with its text, an `RpcError` keeps its

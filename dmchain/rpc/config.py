@@ -61,7 +61,6 @@ class ServerConfig:
     max_response_bytes: int = 32 * MIB
     """Of a whole batch; entries past it are answered with an error. geth: 25 MB."""
     max_connections: int = 1_024
-    max_requests_per_connection: int | None = None
     idle_timeout_seconds: float = 600.0
     """Keep-alive between requests. Long: a client that finds its idle connection reset reports a failed call."""
     request_timeout_seconds: float = 30.0
@@ -78,11 +77,13 @@ class ServerConfig:
     """All entries of a batch together; the rest is answered with a timeout error."""
     websocket_ping_seconds: float = 30.0
     """A connection that shows no sign of life for two of these is closed."""
+    max_unsent_bytes: int = 256 * MIB
+    """Answers and notifications of all connections that slow clients have not taken yet."""
     websocket_queue_bytes: int = 16 * MIB
     """Answers and notifications that wait for a slow WebSocket client before it is disconnected."""
-    websocket_heavy_calls: int = 16
+    websocket_heavy_calls: int = 8
     """Heavy calls of one WebSocket connection under way at once; reading stops until one ends."""
-    compress_min_bytes: int = 1_400
-    """Smaller answers fit one packet anyway."""
+    compress_min_bytes: int = 8 * KIB
+    """Smaller answers are not worth the time."""
     shutdown_seconds: float = 5.0
     """How long running requests may take to finish when the server stops."""

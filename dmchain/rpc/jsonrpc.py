@@ -50,7 +50,7 @@ class Request:
     is_batch: bool
 
 
-def parse_request(body: bytes | bytearray | memoryview, max_batch_entries: int = 500) -> Request:
+def parse_request(body: bytes | bytearray | str, max_batch_entries: int = 500) -> Request:
     """Parse a whole body; never raises: what is wrong becomes a Malformed entry.
 
     An empty batch and one of more than `max_batch_entries` are answered with a single error, id null.
@@ -62,7 +62,7 @@ def parse_request(body: bytes | bytearray | memoryview, max_batch_entries: int =
     if type(parsed) is not list:
         entry = _parse_entry(parsed)
         if type(parsed) is dict and _is_inexact(parsed.get("id")):
-            (entry,) = _repair_ids(bytes(body), False, [entry])
+            (entry,) = _repair_ids(body, False, [entry])
         return Request((entry,), False)
     if not parsed:
         return Request((Malformed(NULL_ID, InvalidRequest("empty batch")),), False)
@@ -71,7 +71,7 @@ def parse_request(body: bytes | bytearray | memoryview, max_batch_entries: int =
         return Request((Malformed(NULL_ID, InvalidRequest(problem)),), False)
     entries = [_parse_entry(item) for item in parsed]
     if any(type(item) is dict and _is_inexact(item.get("id")) for item in parsed):
-        entries = _repair_ids(bytes(body), True, entries)
+        entries = _repair_ids(body, True, entries)
     return Request(entries, True)
 
 
@@ -116,7 +116,7 @@ def _is_inexact(value: Any) -> bool:
     return type(value) is float and abs(value) >= 2**53
 
 
-def _repair_ids(body: bytes, is_batch: bool, entries: list[Entry]) -> list[Entry]:
+def _repair_ids(body: bytes | bytearray | str, is_batch: bool, entries: list[Entry]) -> list[Entry]:
     """Read the body again with numbers as text, so that an id like 2**64 goes back digit for digit. Rare."""
     try:
         parsed = json.loads(body, parse_int=_Digits, parse_float=_Digits)

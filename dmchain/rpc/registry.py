@@ -20,7 +20,7 @@ from dmchain.rpc.backend import Backend, StopFlag
 from dmchain.rpc.config import MethodLimits
 from dmchain.rpc.errors import InternalError, MethodNotFound, RpcError
 from dmchain.rpc.filters import FilterTable
-from dmchain.rpc.jsonrpc import Call, Entry, Malformed, encode_error, encode_result
+from dmchain.rpc.jsonrpc import Entry, Malformed, encode_error, encode_result
 from dmchain.rpc.params import Argument, bind
 
 if TYPE_CHECKING:
@@ -166,9 +166,13 @@ class Dispatcher:
         assert isinstance(answer, bytes)
         return answer
 
-    def fail(self, entry: Call | Job, error: RpcError) -> bytes:
+    def fail(self, job: Job, error: RpcError) -> bytes:
         """An error answer that the server decides on (timeout, too busy)."""
-        return self._fail(entry.id, entry.method, error)
+        return self._fail(job.id, job.method, error)
+
+    def refuse(self, entry: Entry, error: RpcError) -> bytes:
+        """The answer to an entry that will not be looked at."""
+        return b"" if entry.id is None else encode_error(entry.id, error)
 
     def _finish(self, id_: bytes | None, method: str, result: Any) -> bytes | Job:
         if isinstance(result, Deferred):
