@@ -49,13 +49,14 @@ def estimate_gas(
         return GAS_TRANSACTION
     result = _try_or_raise(run, high)
     low = max(result.gas_used - 1, GAS_TRANSACTION - 1)
-    # One guess a little above what was used succeeds nearly always, and then the interval is tiny.
-    guess = (result.gas_used + result.gas_refunded + CALL_STIPEND) * 64 // 63
-    if low < guess < high:
-        if _try(run, guess) is None:
-            low = guess
-        else:
-            high = guess
+    # What was in use at most is the answer nearly always; if not, a little more is, and then the interval is small.
+    peak = result.gas_used + result.gas_refunded
+    for guess in (peak, peak - 1, (peak + CALL_STIPEND) * 64 // 63):
+        if low < guess < high:
+            if _try(run, guess) is None:
+                low = guess
+            else:
+                high = guess
     while low + 1 < high:
         if (high - low) * 1000 < high * tolerance_per_mille:
             break
