@@ -14,14 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests/marketplace_vm/precompiles"))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from eth.vm.message import Message
-from native_machines import EvmMachine, spec_of
+from tests.marketplace_vm.precompiles.native_machines import spec_of
 
 from dmchain.marketplace_vm.precompiles import CID_REGISTRY, LICENSE_LEDGER
 from dmchain.marketplace_vm.precompiles.host import MemoryHost, MemoryState
-from dmchain.marketplace_vm.precompiles.native import PRECOMPILES
 from dmchain.marketplace_vm.precompiles import cid_registry, license_ledger
 
 OWNER = b"\xaa" * 20

@@ -1,4 +1,4 @@
-"""Two machines that run the native precompiles behind one interface: dicts, and plain py-evm (Prague)."""
+"""Machines that run the native precompiles behind one interface: dicts, plain py-evm, and the node's own state."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from eth.constants import BLANK_ROOT_HASH
 from eth.db.atomic import AtomicDB
 from eth.vm.execution_context import ExecutionContext
 from eth.vm.forks.prague.computation import PragueComputation
+from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
 from eth.vm.forks.prague.state import PragueState
 from eth.vm.message import Message
 from eth_abi import decode
 
+from dmchain.chain.executor import BlockEnvironment
 from dmchain.chain.primitives.block import Log
+from dmchain.chain.primitives.types import ZERO_ADDRESS, ZERO_HASH
+from dmchain.chain.store.kv import MemoryKV
 from dmchain.marketplace_vm.precompiles import CID_REGISTRY, native
 from dmchain.marketplace_vm.precompiles.abi import FunctionSpec
 from dmchain.marketplace_vm.precompiles.host import MemoryHalt, MemoryHost, MemoryState, Reverted
+from dmchain.marketplace_vm.state import FlatState
+from dmchain.marketplace_vm.vm import DmState, OsakaComputation
 
 GAS = 20_000_000
 START_TIME = 1_700_000_000
@@ -130,30 +136,18 @@ class MemoryMachine(Machine):
         return {key: value for key, value in self.state.storage.items() if value}
 
 
-class NativeComputation(PragueComputation):
-    _precompiles = {**PragueComputation.get_precompiles(), **native.PRECOMPILES}  # type: ignore[dict-item]
-
-
-class NativeState(PragueState):
-    computation_class = NativeComputation
-
-
 class EvmMachine(Machine):
-    """Plain py-evm. `install` puts code at an address, so that contracts may call the precompiles."""
+    """What the two machines on py-evm's rules share; `state` is a py-evm State."""
+
+    state: Any
 
     def __init__(self) -> None:
-        context = ExecutionContext(
-            coinbase=bytes(20), timestamp=START_TIME, block_number=1, difficulty=0, mix_hash=bytes(32),
-            gas_limit=30_000_000, prev_hashes=(), chain_id=1337, base_fee_per_gas=7, excess_blob_gas=0,
-        )  # fmt: skip
-        self.state: Any = NativeState(AtomicDB(), context, BLANK_ROOT_HASH)
         self.touched: set[tuple[bytes, int]] = set()
         for address, account in native.GENESIS_ACCOUNTS.items():
             self.state.set_nonce(address, account.nonce)
             self.install(address, account.code)
             for slot, value in account.storage.items():
                 self.state.set_storage(address, slot, value)
-        self.state.lock_changes()
         self._record_writes()
 
     def _record_writes(self) -> None:
@@ -165,7 +159,11 @@ class EvmMachine(Machine):
 
         self.state.set_storage = set_storage
 
+    def set_time(self) -> None:
+        raise NotImplementedError
+
     def install(self, address: bytes, code: bytes, balance: int = 0) -> None:
+        """Put code and coin at an address, so that contracts may call the precompiles."""
         self.state.set_code(address, code)
         self.state.set_balance(address, balance)
 
@@ -173,15 +171,14 @@ class EvmMachine(Machine):
         self, address: bytes, caller: bytes, data: bytes, *, value: int = 0, static: bool = False, gas: int = GAS
     ) -> Outcome:
         state = self.state
-        state.execution_context._timestamp = self.timestamp
-        state.execution_context._block_number = self.block_number
+        self.set_time()
         state.lock_changes()
         if value:
             state.set_balance(caller, value)
         message = Message(
             gas=gas, to=address, sender=caller, value=value, data=data, code=state.get_code(address), is_static=static
         )
-        context = state.get_transaction_context_class()(gas_price=7, origin=caller)
+        context = CancunTransactionContext(gas_price=7, origin=caller)
         computation = state.computation_class.apply_message(state, message, context)
         logs = tuple(
             Log(log[0], tuple(topic.to_bytes(32, "big") for topic in log[1]), log[2])
@@ -197,3 +194,48 @@ class EvmMachine(Machine):
     def storage(self) -> dict[tuple[bytes, int], int]:
         found = {key: self.get_storage(*key) for key in self.touched}
         return {key: value for key, value in found.items() if value}
+
+
+class PlainComputation(PragueComputation):
+    _precompiles = {**PragueComputation.get_precompiles(), **native.PRECOMPILES}  # type: ignore[dict-item]
+
+
+class PlainState(PragueState):
+    computation_class = PlainComputation
+
+
+class PlainMachine(EvmMachine):
+    """Plain py-evm with its own account database."""
+
+    def __init__(self) -> None:
+        context = ExecutionContext(
+            coinbase=bytes(20), timestamp=START_TIME, block_number=1, difficulty=0, mix_hash=bytes(32),
+            gas_limit=30_000_000, prev_hashes=(), chain_id=1337, base_fee_per_gas=7, excess_blob_gas=0,
+        )  # fmt: skip
+        self.state = PlainState(AtomicDB(), context, BLANK_ROOT_HASH)
+        super().__init__()
+
+    def set_time(self) -> None:
+        self.state.execution_context._timestamp = self.timestamp
+        self.state.execution_context._block_number = self.block_number
+
+
+class FlatMachine(EvmMachine):
+    """The node's own flat state and computations."""
+
+    def __init__(self) -> None:
+        environment = BlockEnvironment(
+            number=1, timestamp=START_TIME, coinbase=ZERO_ADDRESS, gas_limit=30_000_000, base_fee=7,
+            prev_randao=ZERO_HASH, parent_hash=ZERO_HASH, parent_beacon_block_root=ZERO_HASH,
+            block_hash=lambda number: None,
+        )  # fmt: skip
+        self.state = DmState(FlatState(MemoryKV()), environment, 1337, OsakaComputation._precompiles)
+        self.state.computation_class = OsakaComputation
+        super().__init__()
+
+    def set_time(self) -> None:
+        self.state.execution_context.timestamp = self.timestamp
+        self.state.execution_context.block_number = self.block_number
+
+
+MACHINES: list[type[Machine]] = [MemoryMachine, PlainMachine, FlatMachine]

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.20;
 
+ICidRegistry constant CID_REGISTRY = ICidRegistry(0x000000000000000000000000000000000000DA01);
+
 /// @title Registry of content identifiers
 /// @notice Who registered which content, when, and derived from what. A native precompile at
-/// 0x000000000000000000000000000000000000da01; call it directly, delegatecall is refused.
+/// 0x000000000000000000000000000000000000DA01; call it directly, delegatecall is refused.
 ///
 /// A data set is named by the keccak256 of the binary CID it was registered with. A content belongs to one data set at a
 /// time: the first to register it or to add it as a version, unless somebody had committed to it earlier (see

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.20;
 
+ILicenseLedger constant LICENSE_LEDGER = ILicenseLedger(0x000000000000000000000000000000000000Da02);
+
 /// @title Ledger of licences
-/// @notice Who may use which data set until when. A native precompile at 0x000000000000000000000000000000000000da02;
+/// @notice Who may use which data set until when. A native precompile at 0x000000000000000000000000000000000000Da02;
 /// call it directly, delegatecall is refused.
 ///
 /// Only a data set's controller in the CidRegistry changes its licences; the controller of the moment has the say over
