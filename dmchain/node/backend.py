@@ -23,7 +23,7 @@ from dmchain.chain.rules import (
 from dmchain.chain.store.blocks import KIND_ADDRESS, KIND_TOPIC, BlockReader
 from dmchain.chain.store.kv import Reader
 from dmchain.marketplace_vm.state import NO_ACCOUNT, read_account, read_code, read_slot
-from dmchain.node.execution import Calls, PendingState
+from dmchain.node.execution import Calls, PendingState, state_reader
 from dmchain.node.forks import describe_forks
 from dmchain.node.production import Producer
 from dmchain.node.proofs import StateProver
@@ -52,7 +52,7 @@ from dmchain.rpc.backend import (
     SyncStatus,
     TransactionRecord,
 )
-from dmchain.rpc.errors import StateUnavailable, TooManyResults
+from dmchain.rpc.errors import TooManyResults
 
 CLIENT_NAME = "dmchain"
 TIP_BLOCKS = 20
@@ -79,7 +79,7 @@ class ChainBackend:
         self._started = time.monotonic()
         self._observers: list[Observer] = []
         self._pending = PendingState(producer)
-        self._calls = Calls(producer.chain, self._pending)
+        self._calls = Calls(producer, self._pending)
         self.listen_addresses: tuple[str, ...] = ()
 
     # -- identity and head ---------------------------------------------------------------------------------------
@@ -303,13 +303,6 @@ def recognise_impersonated(transaction: Transaction) -> Transaction:
     if transaction.s == 0 and transaction.r >> 160 == 0:
         transaction.assume_sender(Address(transaction.r.to_bytes(20, "big")))
     return transaction
-
-
-def state_reader(view: ChainView, height: int) -> Reader:
-    """The state after block `height`; raises the JSON-RPC error where it is gone."""
-    if not view.history.oldest() <= height <= view.head.number:
-        raise StateUnavailable(height, view.history.oldest())
-    return view.state(height)
 
 
 def block_record(block: Block) -> BlockRecord:

@@ -24,7 +24,6 @@ from dmchain.chain.mempool import MempoolConfig
 from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.errors import DmchainError
 from dmchain.chain.primitives.types import UINT64_MAX
-from dmchain.chain.store.history import DEFAULT_WINDOW
 from dmchain.marketplace_vm.vm import prepare_thread_stacks
 from dmchain.node.cli.parameters import GAS_LIMIT, checksum
 from dmchain.node.devnet import (
@@ -40,7 +39,7 @@ from dmchain.node.keystore import DEVNET_MNEMONIC, derive_keys
 from dmchain.node.logs import set_up_logging
 from dmchain.node.node import ENGINES, Node, NodeSettings, open_node
 from dmchain.node.production import ProductionConfig
-from dmchain.rpc.config import MethodLimits, ServerConfig
+from dmchain.rpc.config import ServerConfig
 
 MAX_ACCOUNTS = 1000
 
