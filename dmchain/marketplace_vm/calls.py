@@ -5,8 +5,8 @@ A call is a transaction without signature, nonce check and block: the same execu
 * With no fee offered GASPRICE and BASEFEE are 0 and the sender needs no funds for gas; with a fee it does.
 * The sender may have code (EIP-3607 is not enforced); its nonce is raised, but never compared.
 * State and block overrides come before, as if a transaction of their own had made them.
-* It ends within milliseconds when its StopSignal asks for it: each frame looks, and each 2048 opcodes, and each turn of a
-  translated loop. A single precompile call is never interrupted; gas bounds it.
+* It ends within milliseconds when its StopSignal asks for it: the code looks at it in each frame and every few thousand
+  opcodes. A single precompile call is never interrupted; gas bounds it.
 
 `StateView` is made once per state and environment, and keeps the accounts, slots and code that calls read.
 """
@@ -76,7 +76,7 @@ class CallMessage(Protocol):
 
 
 class AccountOverride(Protocol):
-    """New values of one account; None leaves what is there. `storage` replaces all slots, `storage_diff` those named."""
+    """New values of one account; None leaves what is there. `storage` replaces all slots, `storage_diff` some."""
 
     @property
     def nonce(self) -> int | None: ...
@@ -118,8 +118,8 @@ class BlockOverrides(Protocol):
 class CallResult:
     """What a call did; `error` None means success, else it is geth's text.
 
-    `revert_data` is None unless the call ended in REVERT. `gas_used` is net of `gas_refunded`: their sum is the least gas
-    limit that could have been enough.
+    `revert_data` is None unless the call ended in REVERT. `gas_used` is net of `gas_refunded`: their sum is the least
+    gas limit that could have been enough.
     """
 
     output: bytes

@@ -1,8 +1,8 @@
 """Why a frame ended, in geth's words: client libraries, explorers and people look for these texts.
 
-py-evm's exceptions say what went wrong with its own objects. Most map one to one; the sizes of the stack and the name of
-an unknown opcode are lost by the time an exception arrives, so `run_checked` looks before each opcode. Blocks never run
-that way: only traces, and the second run of a call that failed for one of these reasons.
+py-evm's exceptions say what went wrong with its own objects. Most map one to one; the sizes of the stack and the name
+of an unknown opcode are lost by the time an exception arrives, so `run_checked` looks before each opcode. Blocks never
+run that way: only traces, and the second run of a call that failed for one of these reasons.
 """
 
 from __future__ import annotations
