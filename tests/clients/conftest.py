@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,9 @@ from eth_account import Account as EthAccount
 from eth_account.signers.local import LocalAccount
 from web3 import HTTPProvider, Web3
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import toolchain
-from nodes import Node, running_anvil, running_devnet
-from toolchain import CLIENTS, Contract, ToolchainUnavailable, compile_solidity, find_node, foundry_binary
+from tests.clients import toolchain
+from tests.clients.nodes import Node, running_anvil, running_devnet
+from tests.clients.toolchain import CLIENTS, Contract, ToolchainUnavailable, compile_solidity, find_node, foundry_binary
 
 SCRIPT_TIMEOUT_S = 60
 PEER = os.environ.get("DMCHAIN_CLIENT_TESTS_NODE", "dmchain")
@@ -53,8 +50,6 @@ def node() -> Iterator[Node]:
         with running_anvil() as anvil:
             yield anvil
         return
-    if subprocess.run([sys.executable, "-m", "dmchain", "devnet", "--help"], capture_output=True).returncode:
-        pytest.skip("the node is not there yet: no `dmchain devnet`")
     with running_devnet() as devnet:
         yield devnet
 
@@ -151,7 +146,7 @@ def cast(npm: Path, node: Node) -> Callable[..., Any]:
             timeout=SCRIPT_TIMEOUT_S,
             check=False,
         )
-        shown = " ".join(("cast", *arguments))[:400]
+        shown = " ".join(("cast", *(each[:60] for each in arguments)))
         if fails:
             assert done.returncode != 0, f"{shown} succeeded:\n{done.stdout}"
             return done.stderr

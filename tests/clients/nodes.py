@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from toolchain import REPOSITORY, foundry_binary
+from tests.clients.toolchain import REPOSITORY, foundry_binary
 
 # Hardhat's and anvil's test mnemonic, which `dmchain devnet` uses too.
 TEST_MNEMONIC = "test test test test test test test test test test test junk"
@@ -55,17 +55,13 @@ class Node:
 
     def post(self, payload: Any, timeout_s: float = 60.0) -> Any:
         """POST any JSON value and return the decoded answer, whatever it is."""
-        request = urllib.request.Request(
-            self.rpc, json.dumps(payload).encode(), {"content-type": "application/json"}
-        )
+        request = urllib.request.Request(self.rpc, json.dumps(payload).encode(), {"content-type": "application/json"})
         with urllib.request.urlopen(request, timeout=timeout_s) as response:
             return json.loads(response.read())
 
     def call(self, method: str, *params: Any) -> Any:
         """One request; returns its result, raises RpcError."""
-        answer = self.post(
-            {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
-        )
+        answer = self.post({"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)})
         if "error" in answer:
             raise RpcError(answer["error"])
         return answer["result"]
@@ -111,9 +107,7 @@ def running_devnet(*arguments: str) -> Iterator[Node]:
         with log.open("wb") as sink, _process(command, stdout=sink, stderr=sink) as process:
 
             def is_ready() -> bool:
-                assert process.poll() is None, (
-                    f"devnet ended with {process.returncode}:\n{log.read_text()[-4000:]}"
-                )
+                assert process.poll() is None, f"devnet ended with {process.returncode}:\n{log.read_text()[-4000:]}"
                 return ready.exists()
 
             poll(is_ready, "ready file", START_TIMEOUT_S)

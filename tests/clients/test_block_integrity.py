@@ -9,10 +9,11 @@ import rlp
 from eth_account.signers.local import LocalAccount
 from eth_bloom import BloomFilter
 from eth_utils import keccak
-from nodes import Node
-from toolchain import Contract
 from trie import HexaryTrie
 from web3 import Web3
+
+from tests.clients.nodes import Node
+from tests.clients.toolchain import Contract
 
 # Prague header, in RLP order (EIP-1559, 4895, 4844, 4788, 7685), with the width of fixed-size fields
 HEADER_FIELDS = (
@@ -114,9 +115,7 @@ def busy_block(node: Node, w3: Web3, tokens: dict[str, Contract]) -> dict[str, A
     )
     coin = w3.eth.contract(w3.to_checksum_address(deployed["contractAddress"]), abi=built.abi)
     data = coin.encode_abi("transfer", [sender.address, 5])
-    receipt = send(
-        node, sender, {**shared, "nonce": nonce + 2, "gas": 100_000, "to": coin.address, "data": data}
-    )
+    receipt = send(node, sender, {**shared, "nonce": nonce + 2, "gas": 100_000, "to": coin.address, "data": data})
     block: dict[str, Any] = node.call("eth_getBlockByHash", receipt["blockHash"], True)
     return block
 
@@ -139,10 +138,7 @@ def test_hash_of_every_block_is_the_hash_of_its_fields(node: Node, busy_block: d
 
 
 def test_transactions_root_commits_to_the_raw_transactions(node: Node, busy_block: dict[str, Any]) -> None:
-    raws = [
-        bytes.fromhex(node.call("eth_getRawTransactionByHash", t["hash"])[2:])
-        for t in busy_block["transactions"]
-    ]
+    raws = [bytes.fromhex(node.call("eth_getRawTransactionByHash", t["hash"])[2:]) for t in busy_block["transactions"]]
     assert [("0x" + keccak(raw).hex()) for raw in raws] == [t["hash"] for t in busy_block["transactions"]]
     assert compute_ordered_root(raws) == busy_block["transactionsRoot"]
 
@@ -185,13 +181,8 @@ def test_the_same_block_is_told_by_hash_number_and_index(node: Node, busy_block:
     assert node.call("eth_getBlockTransactionCountByNumber", busy_block["number"]) == count
     assert node.call("eth_getUncleCountByBlockHash", busy_block["hash"]) == "0x0"
     for index, transaction in enumerate(busy_block["transactions"]):
-        assert (
-            node.call("eth_getTransactionByBlockHashAndIndex", busy_block["hash"], hex(index)) == transaction
-        )
-        assert (
-            node.call("eth_getTransactionByBlockNumberAndIndex", busy_block["number"], hex(index))
-            == transaction
-        )
+        assert node.call("eth_getTransactionByBlockHashAndIndex", busy_block["hash"], hex(index)) == transaction
+        assert node.call("eth_getTransactionByBlockNumberAndIndex", busy_block["number"], hex(index)) == transaction
         assert node.call("eth_getTransactionByHash", transaction["hash"]) == transaction
     assert node.call("eth_getTransactionByBlockHashAndIndex", busy_block["hash"], "0xff") is None
 
@@ -204,8 +195,7 @@ def test_logs_are_the_same_in_receipts_and_queries(node: Node, busy_block: dict[
     assert [int(log["logIndex"], 16) for log in in_receipts] == list(range(len(in_receipts)))
     assert in_receipts[0]["blockTimestamp"] == busy_block["timestamp"]
     assert (
-        node.call("eth_getLogs", {**span, "topics": [["0x" + "00" * 32, in_receipts[0]["topics"][0]]]})
-        == in_receipts
+        node.call("eth_getLogs", {**span, "topics": [["0x" + "00" * 32, in_receipts[0]["topics"][0]]]}) == in_receipts
     )
     assert node.call("eth_getLogs", {**span, "topics": [None, "0x" + "00" * 32]}) == []
 
@@ -214,9 +204,7 @@ def test_account_and_storage_proofs_lead_to_the_state_root(node: Node, busy_bloc
     coin = busy_block["transactions"][0]["to"]
     holder = busy_block["transactions"][0]["from"]
     slot = keccak(bytes.fromhex(holder[2:]).rjust(32, b"\0") + bytes(32))  # balances are in slot 0
-    proof = node.call(
-        "eth_getProof", coin, ["0x" + slot.hex(), "0x" + "0f".rjust(64, "0")], busy_block["number"]
-    )
+    proof = node.call("eth_getProof", coin, ["0x" + slot.hex(), "0x" + "0f".rjust(64, "0")], busy_block["number"])
     account = rlp.decode(trie_value(busy_block["stateRoot"], keccak(hexstr=coin), proof["accountProof"]))
     assert [int.from_bytes(account[0], "big"), int.from_bytes(account[1], "big")] == [
         int(proof["nonce"], 16),
@@ -225,9 +213,7 @@ def test_account_and_storage_proofs_lead_to_the_state_root(node: Node, busy_bloc
     assert ["0x" + account[2].hex(), "0x" + account[3].hex()] == [proof["storageHash"], proof["codeHash"]]
     assert keccak(hexstr=node.call("eth_getCode", coin, "latest")) == account[3]
     held, absent = proof["storageProof"]
-    assert rlp.decode(trie_value(proof["storageHash"], keccak(slot), held["proof"])) == (10**6).to_bytes(
-        3, "big"
-    )
+    assert rlp.decode(trie_value(proof["storageHash"], keccak(slot), held["proof"])) == (10**6).to_bytes(3, "big")
     assert (held["value"], absent["value"]) == (hex(10**6), "0x0")
     assert trie_value(proof["storageHash"], keccak(b"\x0f".rjust(32, b"\0")), absent["proof"]) == b""
 
@@ -250,7 +236,5 @@ def test_short_storage_keys_and_no_total_difficulty(own_node: Node, busy_block: 
     coin = busy_block["transactions"][0]["to"]
     proof = own_node.call("eth_getProof", coin, ["0x2", "0x0"], "latest")
     assert [int(entry["value"], 16) for entry in proof["storageProof"]] == [10**6, 0]
-    assert (
-        own_node.call("eth_getStorageAt", coin, "0x2", "latest") == "0x" + (10**6).to_bytes(32, "big").hex()
-    )
+    assert own_node.call("eth_getStorageAt", coin, "0x2", "latest") == "0x" + (10**6).to_bytes(32, "big").hex()
     assert "totalDifficulty" not in busy_block

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from eth_account.signers.local import LocalAccount
-from nodes import Node
-from toolchain import CLIENTS, Contract, foundry_binary
+
+from tests.clients.nodes import Node
+from tests.clients.toolchain import CLIENTS, Contract, foundry_binary
 
 RECIPIENT = "0x000000000000000000000000000000000000cA57"
 Cast = Callable[..., Any]
@@ -67,12 +68,8 @@ def test_set_code_transaction(cast: Cast, key: str, account: LocalAccount, probe
     assert cast("call", account.address, "self()(address)") == account.address
 
 
-def test_erc20_transfer_calls_logs_and_estimate(
-    cast: Cast, key: str, account: LocalAccount, coin: str
-) -> None:
-    estimate = int(
-        cast("estimate", "--from", account.address, coin, "transfer(address,uint256)", RECIPIENT, "7")
-    )
+def test_erc20_transfer_calls_logs_and_estimate(cast: Cast, key: str, account: LocalAccount, coin: str) -> None:
+    estimate = int(cast("estimate", "--from", account.address, coin, "transfer(address,uint256)", RECIPIENT, "7"))
     receipt = cast("send", "--json", "--private-key", key, coin, "transfer(address,uint256)", RECIPIENT, "7")
     assert receipt["status"] == "0x1"
     assert int(receipt["gasUsed"], 16) <= estimate <= int(receipt["gasUsed"], 16) * 1.25
@@ -92,9 +89,7 @@ def test_erc20_transfer_calls_logs_and_estimate(
 
 
 def test_erc721_mint(cast: Cast, key: str, account: LocalAccount, tokens: dict[str, Contract]) -> None:
-    card = cast("send", "--json", "--private-key", key, "--create", tokens["Card"].bytecode)[
-        "contractAddress"
-    ]
+    card = cast("send", "--json", "--private-key", key, "--create", tokens["Card"].bytecode)["contractAddress"]
     cast("send", "--json", "--private-key", key, card, "mint(address,uint256)", account.address, "5")
     assert cast("call", card, "ownerOf(uint256)(address)", "5") == account.address
     assert "0x7e273289" in cast("call", card, "ownerOf(uint256)(address)", "6", fails=True)
@@ -126,9 +121,7 @@ def test_reads(cast: Cast, node: Node, coin: str) -> None:
 
 
 def test_access_list_names_the_touched_slots(cast: Cast, account: LocalAccount, coin: str) -> None:
-    told = cast(
-        "access-list", "--json", "--from", account.address, coin, "transfer(address,uint256)", RECIPIENT, "1"
-    )
+    told = cast("access-list", "--json", "--from", account.address, coin, "transfer(address,uint256)", RECIPIENT, "1")
     assert [entry["address"].lower() for entry in told["accessList"]] == [coin.lower()]
     assert len(told["accessList"][0]["storageKeys"]) == 2
 
@@ -140,9 +133,7 @@ def test_signed_offline_then_published(cast: Cast, key: str, account: LocalAccou
 
 
 def test_unlocked_account_sends(cast: Cast, node: Node) -> None:
-    receipt = cast(
-        "send", "--json", "--unlocked", "--from", node.accounts[3].address, RECIPIENT, "--value", "1"
-    )
+    receipt = cast("send", "--json", "--unlocked", "--from", node.accounts[3].address, RECIPIENT, "--value", "1")
     assert (receipt["status"], receipt["from"].lower()) == ("0x1", node.accounts[3].address.lower())
 
 
@@ -153,9 +144,7 @@ def test_mined_transaction_is_run_again_locally(cast: Cast, key: str, coin: str)
     assert f"Gas used: {int(sent['gasUsed'], 16)}" in told
 
 
-def test_log_subscription(
-    cast: Cast, node: Node, npm: object, key: str, account: LocalAccount, coin: str
-) -> None:
+def test_log_subscription(cast: Cast, node: Node, npm: object, key: str, account: LocalAccount, coin: str) -> None:
     """`cast logs --subscribe` prints a log as it happens; transfers go on until the first is heard."""
     command = [
         str(foundry_binary(CLIENTS, "cast")),
@@ -171,15 +160,11 @@ def test_log_subscription(
     # cast holds its output back when it is not a terminal
     heard = ""
     master, terminal = os.openpty()
-    with subprocess.Popen(
-        command, stdout=terminal, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
-    ) as process:
+    with subprocess.Popen(command, stdout=terminal, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as process:
         os.close(terminal)
         try:
             for _ in range(40):
-                cast(
-                    "send", "--json", "--private-key", key, coin, "transfer(address,uint256)", RECIPIENT, "1"
-                )
+                cast("send", "--json", "--private-key", key, coin, "transfer(address,uint256)", RECIPIENT, "1")
                 if select.select([master], [], [], 0.25)[0]:
                     heard = os.read(master, 65536).decode()
                     break

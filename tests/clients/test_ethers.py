@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
-from toolchain import Contract
+
+from tests.clients.toolchain import Contract
 
 RECIPIENT = "0x000000000000000000000000000000000000cAFe"
 
 
-def test_transactions_of_every_type(
-    run_script: Callable[..., Any], account: LocalAccount, probe: Contract
-) -> None:
+def test_transactions_of_every_type(run_script: Callable[..., Any], account: LocalAccount, probe: Contract) -> None:
     told = run_script(
         "ethers_transactions",
         privateKey=account.key.to_0x_hex(),

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from eth_account.signers.local import LocalAccount
-from nodes import Node, RpcError, poll
+
+from tests.clients.nodes import Node, RpcError, poll
 
 GWEI = 10**9
 TO = "0x" + "33" * 20
@@ -97,7 +98,7 @@ def test_spent_nonce_is_too_low(node: Node, account: LocalAccount) -> None:
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "funds": ({"value": 10**20}, "(?i)insufficient funds for gas \\* price \\+ value"),
     "gas": ({"gas": 20999}, "intrinsic gas too low"),
-    "block gas": ({"gas": 2**40}, "exceeds block gas limit|intrinsic gas too high"),
+    "block gas": ({"gas": 2**40}, "exceeds block gas limit|gas limit too high|intrinsic gas too high"),
     "tip": ({"maxPriorityFeePerGas": 11 * GWEI}, "max priority fee per gas higher than max fee per gas"),
 }
 
@@ -114,9 +115,7 @@ def test_refusal_says_why(node: Node, account: LocalAccount, rule: str) -> None:
 def test_floor_of_calldata_gas_is_enforced(own_node: Node, account: LocalAccount) -> None:
     """EIP-7623: 1000 non-zero bytes cost at least 21000 + 40 * 1000."""
     with pytest.raises(RpcError, match=r"(?i)floor|intrinsic"):
-        own_node.call(
-            "eth_sendRawTransaction", sign(own_node, account, 0, data="0x" + "ff" * 1000, gas=60999)
-        )
+        own_node.call("eth_sendRawTransaction", sign(own_node, account, 0, data="0x" + "ff" * 1000, gas=60999))
 
 
 def test_other_chains_transactions_are_refused(node: Node, account: LocalAccount) -> None:
@@ -124,9 +123,7 @@ def test_other_chains_transactions_are_refused(node: Node, account: LocalAccount
         node.call("eth_sendRawTransaction", sign(node, account, 0, chainId=1))
 
 
-def test_unfunded_account_can_call_but_not_send(
-    own_node: Node, new_account: Callable[..., LocalAccount]
-) -> None:
+def test_unfunded_account_can_call_but_not_send(own_node: Node, new_account: Callable[..., LocalAccount]) -> None:
     node = own_node
     poor = new_account(0)
     assert node.call("eth_estimateGas", {"from": poor.address, "to": TO}) == "0x5208"
@@ -169,10 +166,7 @@ def test_batch_answers_by_id_and_isolates_failures(node: Node, account: LocalAcc
 def test_batch_of_a_hundred_transactions_is_mined(node: Node, account: LocalAccount) -> None:
     raws = [sign(node, account, nonce) for nonce in range(100)]
     answers = node.post(
-        [
-            {"jsonrpc": "2.0", "id": i, "method": "eth_sendRawTransaction", "params": [raw]}
-            for i, raw in enumerate(raws)
-        ]
+        [{"jsonrpc": "2.0", "id": i, "method": "eth_sendRawTransaction", "params": [raw]} for i, raw in enumerate(raws)]
     )
     assert all("result" in answer for answer in answers), answers
     poll(lambda: nonce_of(node, account, "latest") == 100, "the hundredth transaction")

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from eth_account.signers.local import LocalAccount
-from nodes import Node
-from toolchain import REPOSITORY
 from web3 import Web3
+
+from tests.clients.nodes import Node
+from tests.clients.toolchain import REPOSITORY
 
 KIT = REPOSITORY.parent / "shared" / "kits" / "presigned" / "presigned.json"
 NAMES = ("create2", "multicall3", "erc1820")
@@ -66,10 +67,7 @@ def test_create2_proxy_and_multicall_work_once_deployed(
 ) -> None:
     """The proxy deploys one byte of code at its CREATE2 address; Multicall3 reads the height."""
     proxy, multicall = presigned["create2"]["address"], presigned["multicall3"]["address"]
-    if (
-        node.call("eth_getCode", proxy, "latest") == "0x"
-        or node.call("eth_getCode", multicall, "latest") == "0x"
-    ):
+    if node.call("eth_getCode", proxy, "latest") == "0x" or node.call("eth_getCode", multicall, "latest") == "0x":
         pytest.skip("the deployments above did not run")
     init = bytes.fromhex("60015f5360015ff3")  # returns one byte of code: 0x01
     salt = bytes(31) + b"\x01"

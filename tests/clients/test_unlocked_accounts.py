@@ -10,9 +10,10 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
 from eth_account.signers.local import LocalAccount
-from nodes import Account as DevAccount
-from nodes import Node, RpcError
 from web3 import Web3
+
+from tests.clients.nodes import Account as DevAccount
+from tests.clients.nodes import Node, RpcError
 
 PERMIT = {
     "domain": {
@@ -76,9 +77,7 @@ def test_accounts_are_those_of_the_well_known_mnemonic(node: Node) -> None:
         {"input": "0x", "data": "0x", "chainId": "0x539"},
     ],
 )
-def test_what_the_sender_leaves_out_is_filled_in(
-    node: Node, unlocked: DevAccount, fields: dict[str, Any]
-) -> None:
+def test_what_the_sender_leaves_out_is_filled_in(node: Node, unlocked: DevAccount, fields: dict[str, Any]) -> None:
     nonce = int(node.call("eth_getTransactionCount", unlocked.address, "pending"), 16)
     sent = node.call(
         "eth_sendTransaction", {"from": unlocked.address, "to": "0x" + "77" * 20, "value": "0x1", **fields}
@@ -135,9 +134,7 @@ def node_nonce(node: Node, account: DevAccount) -> int:
     return int(node.call("eth_getTransactionCount", account.address, "pending"), 16)
 
 
-def test_impersonated_account_sends_until_it_is_stopped(
-    node: Node, new_account: Callable[..., LocalAccount]
-) -> None:
+def test_impersonated_account_sends_until_it_is_stopped(node: Node, new_account: Callable[..., LocalAccount]) -> None:
     stranger = new_account().address
     request = {"from": stranger, "to": "0x" + "77" * 20, "value": "0x1"}
     for prefix in ("hardhat", "anvil"):

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from eth_account.signers.local import LocalAccount
-from toolchain import Contract
+
+from tests.clients.nodes import Node, RpcError
+from tests.clients.toolchain import Contract
 
 RECIPIENT = "0x000000000000000000000000000000000000bEEF"
+METHOD_NOT_FOUND = -32601
 STRANGER = "0x1111111111111111111111111111111111111111"
 
 
-def test_transactions_of_every_type(
-    run_script: Callable[..., Any], account: LocalAccount, probe: Contract
-) -> None:
+def test_transactions_of_every_type(run_script: Callable[..., Any], account: LocalAccount, probe: Contract) -> None:
     told = run_script(
         "viem_transactions", privateKey=account.key.to_0x_hex(), probe=probe.as_json(), recipient=RECIPIENT
     )
@@ -30,9 +32,7 @@ def test_transactions_of_every_type(
         receipt, transaction = each["receipt"], each["transaction"]
         assert receipt["status"] == "success", name
         assert receipt["blockHash"] == transaction["blockHash"]
-        assert int(receipt["effectiveGasPrice"]) <= int(
-            transaction.get("maxFeePerGas", transaction["gasPrice"])
-        )
+        assert int(receipt["effectiveGasPrice"]) <= int(transaction.get("maxFeePerGas", transaction["gasPrice"]))
         assert int(receipt["gasUsed"]) <= int(transaction["gas"])
     assert told["eip2930"]["receipt"]["gasUsed"] == str(21000 + 2400 + 1900)
     delegated = told["eip7702"]
@@ -83,7 +83,27 @@ def test_contracts_events_errors_and_reads(
     assert len(told["history"]["baseFeePerGas"]) == 3
     assert (told["proof"], int(told["storage"], 16)) == ("1000", 1000)
     assert int(told["blobBaseFee"]) >= 1
-    assert told["simulated"] == [["success", 1, None], ["success", 0, "8"]]
+
+
+def test_simulated_blocks_build_on_each_other_and_leave_nothing(
+    node: Node, run_script: Callable[..., Any], account: LocalAccount, tokens: dict[str, Contract]
+) -> None:
+    try:
+        node.call("eth_simulateV1", {"blockStateCalls": []}, "latest")
+    except RpcError as error:
+        if error.code == METHOD_NOT_FOUND:
+            pytest.skip("the node has no eth_simulateV1 yet")
+    told = run_script(
+        "viem_simulate", privateKey=account.key.to_0x_hex(), recipient=RECIPIENT, coin=tokens["Coin"].as_json()
+    )
+    if node.kind != "anvil":  # which counts from the head itself
+        assert told["numbers"] == [str(int(told["height"]) + 1), str(int(told["height"]) + 2)]
+    assert told["timestamp"] == str(10**11)
+    assert told["calls"] == [
+        [["success", 1, None], ["success", 0, "1"]],
+        [["success", 1, None], ["success", 0, "2"]],
+    ]
+    assert told["after"] == "0"
 
 
 def test_watchers_see_every_event_once_and_in_order(

@@ -6,11 +6,12 @@ import pytest
 from eth_abi import decode
 from eth_account.signers.local import LocalAccount
 from eth_utils import keccak
-from nodes import Node
-from toolchain import Contract
 from web3 import Web3
 from web3.contract import Contract as Web3Contract
 from web3.exceptions import ContractCustomError, ContractLogicError, ContractPanicError, Web3RPCError
+
+from tests.clients.nodes import Node
+from tests.clients.toolchain import Contract
 
 GWEI = 10**9
 STRANGER = Web3.to_checksum_address("0x" + "ab" * 20)
@@ -20,9 +21,7 @@ RECIPIENT = Web3.to_checksum_address("0x00000000000000000000000000000000000a11ce
 def deploy(w3: Web3, account: LocalAccount, built: Contract, *arguments: object) -> Web3Contract:
     """Deploy with a locally signed transaction, filled in by web3.py itself."""
     factory = w3.eth.contract(abi=built.abi, bytecode=built.bytecode)
-    receipt = transact(
-        w3, account, factory.constructor(*arguments).build_transaction({"from": account.address})
-    )
+    receipt = transact(w3, account, factory.constructor(*arguments).build_transaction({"from": account.address}))
     assert receipt["contractAddress"] is not None
     return w3.eth.contract(receipt["contractAddress"], abi=built.abi)
 
@@ -49,9 +48,7 @@ FEES = {
 
 
 @pytest.mark.parametrize("kind", FEES)
-def test_transfer_of_each_type_arrives_and_is_reported_as_sent(
-    w3: Web3, account: LocalAccount, kind: int
-) -> None:
+def test_transfer_of_each_type_arrives_and_is_reported_as_sent(w3: Web3, account: LocalAccount, kind: int) -> None:
     before = w3.eth.get_balance(RECIPIENT)
     unsigned = {
         "chainId": w3.eth.chain_id,
@@ -85,9 +82,7 @@ def test_transfer_of_each_type_arrives_and_is_reported_as_sent(
     assert receipt["effectiveGasPrice"] == mined["gasPrice"] == price
 
 
-def test_set_code_transaction_delegates_an_account(
-    w3: Web3, account: LocalAccount, probed: Web3Contract
-) -> None:
+def test_set_code_transaction_delegates_an_account(w3: Web3, account: LocalAccount, probed: Web3Contract) -> None:
     nonce = w3.eth.get_transaction_count(account.address)
     authorization = account.sign_authorization(
         {"chainId": w3.eth.chain_id, "address": probed.address, "nonce": nonce + 1}
@@ -132,9 +127,7 @@ def test_erc20_transfer_is_seen_by_filters_and_logs(
     coin = deploy(w3, account, tokens["Coin"], 1000)
     created = coin.events.Transfer.create_filter(from_block="latest", argument_filters={"to": RECIPIENT})
     every = coin.events.Transfer.create_filter(from_block="earliest")
-    receipt = transact(
-        w3, account, coin.functions.transfer(RECIPIENT, 7).build_transaction({"from": account.address})
-    )
+    receipt = transact(w3, account, coin.functions.transfer(RECIPIENT, 7).build_transaction({"from": account.address}))
     assert coin.functions.balanceOf(RECIPIENT).call() == 7
     assert coin.functions.balanceOf(account.address).call() == 993
     changes = created.get_new_entries()
@@ -148,20 +141,13 @@ def test_erc20_transfer_is_seen_by_filters_and_logs(
     assert [log["args"]["value"] for log in coin.events.Transfer().process_receipt(receipt)] == [7]
 
 
-def test_erc721_mint_and_its_custom_error(
-    w3: Web3, account: LocalAccount, tokens: dict[str, Contract]
-) -> None:
+def test_erc721_mint_and_its_custom_error(w3: Web3, account: LocalAccount, tokens: dict[str, Contract]) -> None:
     card = deploy(w3, account, tokens["Card"])
-    transact(
-        w3, account, card.functions.mint(account.address, 5).build_transaction({"from": account.address})
-    )
+    transact(w3, account, card.functions.mint(account.address, 5).build_transaction({"from": account.address}))
     assert card.functions.ownerOf(5).call() == account.address
     with pytest.raises(ContractCustomError) as raised:
         card.functions.ownerOf(6).call()
-    assert (
-        raised.value.data
-        == "0x" + (keccak(text="ERC721NonexistentToken(uint256)")[:4] + bytes(31) + b"\6").hex()
-    )
+    assert raised.value.data == "0x" + (keccak(text="ERC721NonexistentToken(uint256)")[:4] + bytes(31) + b"\6").hex()
 
 
 def test_block_and_pending_filters_report_each_hash_once(w3: Web3, account: LocalAccount) -> None:
@@ -234,9 +220,7 @@ def test_calls_see_state_and_block_overrides(w3: Web3, probed: Web3Contract, pro
     elsewhere = w3.to_checksum_address("0x" + "5e" * 20)
     ghost = w3.eth.contract(elsewhere, abi=probe.abi)
     slot = keccak((3).to_bytes(32, "big") + bytes(32))
-    overridden = {
-        elsewhere: {"code": runtime.to_0x_hex(), "stateDiff": {"0x" + slot.hex(): "0x" + "00" * 31 + "2a"}}
-    }
+    overridden = {elsewhere: {"code": runtime.to_0x_hex(), "stateDiff": {"0x" + slot.hex(): "0x" + "00" * 31 + "2a"}}}
     assert ghost.functions.valueOf(3).call({}, "latest", overridden) == 42
     assert w3.eth.get_code(elsewhere) == b""
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from eth_account.signers.local import LocalAccount
-from nodes import Node
-from toolchain import Contract
 from web3 import AsyncWeb3, WebSocketProvider
 from web3.exceptions import ContractCustomError
+
+from tests.clients.nodes import Node
+from tests.clients.toolchain import Contract
 
 DEADLINE_S = 20
 RECIPIENT = "0x" + "00" * 18 + "b0b0"
@@ -79,9 +80,7 @@ def test_new_heads_arrive_with_every_header_field(node: Node, account: LocalAcco
     async def session(w3: AsyncWeb3) -> None:
         subscription = await w3.eth.subscribe("newHeads")
         receipt = await transfer(w3, account)
-        heads = await notifications(
-            w3, subscription, lambda seen: any(h["hash"] == receipt["blockHash"] for h in seen)
-        )
+        heads = await notifications(w3, subscription, lambda seen: any(h["hash"] == receipt["blockHash"] for h in seen))
         head = next(h for h in heads if h["hash"] == receipt["blockHash"])
         block = await w3.eth.get_block(receipt["blockHash"])
         for name in (
@@ -103,9 +102,7 @@ def test_heads_are_told_once_each_and_in_order(node: Node, account: LocalAccount
         subscription = await w3.eth.subscribe("newHeads")
         for _ in range(5):
             last = await transfer(w3, account)
-        heads = await notifications(
-            w3, subscription, lambda seen: any(h["hash"] == last["blockHash"] for h in seen)
-        )
+        heads = await notifications(w3, subscription, lambda seen: any(h["hash"] == last["blockHash"] for h in seen))
         numbers = [h["number"] for h in heads]
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
         for parent, child in itertools.pairwise(heads):
@@ -182,15 +179,11 @@ def test_unsubscribed_stays_silent(node: Node, account: LocalAccount) -> None:
     over_websocket(node, session)
 
 
-def test_custom_error_crosses_the_socket(
-    node: Node, tokens: dict[str, Contract], account: LocalAccount
-) -> None:
+def test_custom_error_crosses_the_socket(node: Node, tokens: dict[str, Contract], account: LocalAccount) -> None:
     async def session(w3: AsyncWeb3) -> None:
         built = tokens["Card"]
         factory = w3.eth.contract(abi=built.abi, bytecode=built.bytecode)
-        receipt = await transact(
-            w3, account, await factory.constructor().build_transaction({"from": account.address})
-        )
+        receipt = await transact(w3, account, await factory.constructor().build_transaction({"from": account.address}))
         card = w3.eth.contract(receipt["contractAddress"], abi=built.abi)
         with pytest.raises(ContractCustomError, match="0x7e273289"):
             await card.functions.ownerOf(1).call()

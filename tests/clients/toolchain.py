@@ -7,6 +7,7 @@ JSON interface, and the output is cached by the hash of the whole input, compile
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -67,8 +68,18 @@ def install(project: Path) -> Path:
     ).hexdigest()
     modules = project / "node_modules"
     stamp = modules / ".installed-lock"
-    if stamp.exists() and stamp.read_text() == wanted:
-        return modules
+    modules.mkdir(exist_ok=True)
+    with (modules / ".installing").open("w") as lock:
+        # one process installs, whoever comes meanwhile (pytest -n) waits for it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (stamp.exists() and stamp.read_text() == wanted):
+            _install(npm, project)
+            stamp.write_text(wanted)
+    return modules
+
+
+def _install(npm: str, project: Path) -> None:
+    """Run npm; its first lines of error become ToolchainUnavailable."""
     done = subprocess.run(
         [npm, "install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"],
         cwd=project,
@@ -80,8 +91,6 @@ def install(project: Path) -> Path:
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
         raise ToolchainUnavailable(f"npm install failed in {project}: {'; '.join(lines[:3])}")
-    stamp.write_text(wanted)
-    return modules
 
 
 def foundry_binary(project: Path, tool: str) -> Path:
@@ -127,8 +136,7 @@ def compile_solidity(source: Path, evm_version: str = "osaka") -> dict[str, Cont
         partial.replace(cached)
     output = json.loads(cached.read_text())["contracts"][source.name]
     return {
-        name: Contract(name, built["abi"], "0x" + built["evm"]["bytecode"]["object"])
-        for name, built in output.items()
+        name: Contract(name, built["abi"], "0x" + built["evm"]["bytecode"]["object"]) for name, built in output.items()
     }
 
 
@@ -167,8 +175,6 @@ def _run_solc(request: str) -> str:
         timeout=COMPILE_TIMEOUT_S,
         check=True,
     )
-    errors = [
-        e["formattedMessage"] for e in json.loads(done.stdout).get("errors", []) if e["severity"] == "error"
-    ]
+    errors = [e["formattedMessage"] for e in json.loads(done.stdout).get("errors", []) if e["severity"] == "error"]
     assert not errors, "\n".join(errors)
     return done.stdout

@@ -65,11 +65,5 @@ run(async (args) => {
     proof: (await reader.getProof({ address: coin.address, storageKeys: [`0x${'00'.repeat(31)}02`] })).storageProof[0].value,
     storage: await reader.getStorageAt({ address: coin.address, slot: '0x2' }),
     blobBaseFee: await reader.getBlobBaseFee(),
-    simulated: (await reader.simulateBlocks({
-      blocks: [{ calls: [
-        { account, to: coin.address, data: transferData },
-        { to: coin.address, abi: coin.abi, functionName: 'balanceOf', args: [args.recipient] },
-      ], stateOverrides: [{ address: account.address, balance: 10n ** 18n }] }],
-    }))[0].calls.map((call) => [call.status, call.logs?.length ?? 0, call.result ?? null]),
   }
 })
