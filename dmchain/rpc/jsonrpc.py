@@ -117,7 +117,10 @@ def _is_inexact(value: Any) -> bool:
 
 
 def _repair_ids(body: bytes | bytearray | str, is_batch: bool, entries: list[Entry]) -> list[Entry]:
-    """Read the body again with numbers as text, so that an id like 2**64 goes back digit for digit. Rare."""
+    """Read the body again with numbers as text, so that an id like 2**64 goes back digit for digit. Rare.
+
+    orjson has read it before: that bounds its depth, without which json could overflow the C stack.
+    """
     try:
         parsed = json.loads(body, parse_int=_Digits, parse_float=_Digits)
     except (ValueError, RecursionError):

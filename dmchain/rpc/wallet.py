@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
+
 from dmchain.chain.primitives.crypto import PrivateKey, keccak
 from dmchain.chain.primitives.transaction import sign_transaction
 from dmchain.chain.primitives.types import Address, Hash32
@@ -109,7 +111,8 @@ def hash_typed_data(typed_data: Any) -> Hash32:
 
     if type(typed_data) is str:
         try:
-            # Not orjson: it turns integers over 64 bits into floats.
+            # orjson bounds the depth (json can overflow the C stack); json keeps integers over 64 bits exact.
+            orjson.loads(typed_data)
             typed_data = json.loads(typed_data)
         except (ValueError, RecursionError) as error:
             raise InvalidParams(f"invalid argument 1 (typedData): not JSON: {error}") from None

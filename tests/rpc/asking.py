@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -51,7 +52,7 @@ class Asker:
         return self.send({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 
     def send(self, message: Any) -> Any:
-        answer = orjson.loads(self.raw(orjson.dumps(message)))
+        answer = orjson.loads(self.raw(json.dumps(message).encode()))
         if "error" in answer:
             raise Refused(answer["error"])
         return answer["result"]
