@@ -83,19 +83,17 @@ def _g1_add(p: G1Point, q: G1Point) -> G1Point:
     return x3, (slope * (x1 - x3) - y1) % _P
 
 
-def _signed_digits(number: int, width: int) -> list[int]:
-    """Return the width-`width` non-adjacent form, lowest digit first: odd or 0, below 2^(width - 1) in size."""
-    digits = []
+def _signed_digits(number: int, width: int) -> dict[int, int]:
+    """Return the width-`width` non-adjacent form: position -> digit, odd and below 2^(width - 1) in size."""
+    digits = {}
     modulus = 1 << width
     while number:
-        digit = 0
-        if number & 1:
-            digit = number & (modulus - 1)
-            if digit >= modulus >> 1:
-                digit -= modulus
-            number -= digit
-        digits.append(digit)
-        number >>= 1
+        at = (number & -number).bit_length() - 1
+        digit = (number >> at) & (modulus - 1)
+        if digit >= modulus >> 1:
+            digit -= modulus
+        digits[at] = digit
+        number -= digit << at
     return digits
 
 
@@ -156,21 +154,21 @@ def _g1_multiply(point: G1Point, scalar: int) -> G1Point:
     multiples = [point]  # 1, 3, 5, .. 15 times the point, none at infinity
     for _ in range((1 << (_WINDOW - 2)) - 1):
         multiples.append(_finite(_g1_add(multiples[-1], double)))
-    tables = (multiples, [(_BETA * x % _P, y) for x, y in multiples])
-    digits = [_signed_digits(half, _WINDOW) for half in halves]
+    additions: dict[int, list[tuple[mpz, mpz]]] = {}
+    for half, table in zip(halves, (multiples, [(_BETA * x % _P, y) for x, y in multiples]), strict=True):
+        for at, digit in _signed_digits(half, _WINDOW).items():
+            x, y = table[abs(digit) >> 1]
+            additions.setdefault(at, []).append((x, y if digit > 0 else _P - y))
     x, y, z = mpz(1), mpz(1), mpz(0)  # Jacobian: (x / z^2, y / z^3), here at infinity
-    for at in range(max(map(len, digits)) - 1, -1, -1):
+    for at in range(max(additions), -1, -1):
         square = y * y % _P
         cross = 4 * x * square % _P
         tangent = 3 * x * x % _P
         z = 2 * y * z % _P
         x = (tangent * tangent - cross - cross) % _P
         y = (tangent * (cross - x) - 8 * square * square) % _P
-        for row, table in zip(digits, tables, strict=True):
-            digit = row[at] if at < len(row) else 0
-            if digit:
-                entry = table[abs(digit) >> 1]
-                x, y, z = _add_affine(x, y, z, entry[0], entry[1] if digit > 0 else _P - entry[1])
+        for x2, y2 in additions.get(at, ()):
+            x, y, z = _add_affine(x, y, z, x2, y2)
     if not z:
         return None
     inverse = invert(z, _P)
@@ -323,7 +321,8 @@ def _invert(a: Fp12) -> Fp12:
     return _multiply(_multiply(conjugate, others), scale)
 
 
-_U_DIGITS = _signed_digits(U, 4)[::-1]
+_U_DIGITS = _signed_digits(U, 4)
+_U_TOP = max(_U_DIGITS)
 
 
 def _power_u(a: Fp12) -> Fp12:
@@ -332,9 +331,10 @@ def _power_u(a: Fp12) -> Fp12:
     odd_powers = [a]
     for _ in range(3):
         odd_powers.append(_multiply(odd_powers[-1], square))
-    result = odd_powers[_U_DIGITS[0] >> 1]
-    for digit in _U_DIGITS[1:]:
+    result = odd_powers[_U_DIGITS[_U_TOP] >> 1]
+    for at in range(_U_TOP - 1, -1, -1):
         result = _square(result)
+        digit = _U_DIGITS.get(at, 0)
         if digit > 0:
             result = _multiply(result, odd_powers[digit >> 1])
         elif digit:
@@ -366,7 +366,8 @@ def _final_exponentiation(f: Fp12) -> Fp12:
 
 _PSI_X = _FROBENIUS[0][2]
 _PSI_Y = _FROBENIUS[0][3]
-_LOOP_DIGITS = _signed_digits(6 * U + 2, 2)[::-1]
+_LOOP_DIGITS = _signed_digits(6 * U + 2, 2)
+_LOOP_TOP = max(_LOOP_DIGITS)
 
 
 class _G2Walk:
@@ -447,7 +448,8 @@ class _G2Walk:
 def _miller_loop(walks: list[_G2Walk]) -> Fp12:
     """Return the product of the Miller functions of all pairs."""
     f = _ONE
-    for digit in _LOOP_DIGITS[1:]:
+    for at in range(_LOOP_TOP - 1, -1, -1):
+        digit = _LOOP_DIGITS.get(at, 0)
         if f is not _ONE:
             f = _square(f)
         for walk in walks:

@@ -66,11 +66,11 @@ def read_blake2f_rounds(data: bytes) -> int:
 
 @cache
 def _blake2_compress() -> Callable[..., bytes]:
-    """Prefer the compiled extension: without it a round takes 8 microseconds instead of 0.02, for 1 gas."""
+    """Prefer the compiled extension: a round, which costs 1 gas, takes it 0.02 microseconds instead of 2."""
     try:
         from blake2b import compress
-    except ImportError:  # no wheel for Linux on arm64
-        from eth._utils.blake2.compression import blake2b_compress as compress
+    except ImportError:
+        from dmchain.marketplace_vm.crypto.blake2 import compress
     return compress  # type: ignore[no-any-return]
 
 

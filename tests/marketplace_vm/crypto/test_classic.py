@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmchain.chain.primitives.crypto import SECP256K1_N, PrivateKey
-from dmchain.marketplace_vm.crypto import InvalidInput, classic
+from dmchain.marketplace_vm.crypto import InvalidInput, blake2, classic
 
 TRUE = bytes(31) + b"\x01"
 
@@ -113,6 +113,7 @@ def test_blake2f_of_abc_is_blake2b() -> None:
 def test_blake2f_equals_pure_python(rounds: int, rest: bytes, final: bool) -> None:
     words = tuple(int.from_bytes(rest[at : at + 8], "little") for at in range(0, 208, 8))
     expected = blake2b_compress(rounds, words[:8], words[8:24], words[24:], final)
+    assert blake2.compress(rounds, words[:8], words[8:24], words[24:], final) == expected
     assert classic.blake2f(rounds.to_bytes(4, "big") + rest + bytes((final,))) == expected
 
 
