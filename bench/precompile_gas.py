@@ -1,8 +1,8 @@
 """What the native precompiles' gas buys: microseconds per call and gas per microsecond, next to ordinary opcodes.
 
-Run `python bench/precompile_gas.py`. "warm" repeats a call within one transaction, the cheapest way to make a node work:
-storage costs 100 gas a slot there, so the figure shows whether the native work itself is paid for. Times are CPU time of
-this process; on a shared machine only the ratios mean something.
+Run `python bench/precompile_gas.py`. "warm" repeats a call within one transaction, the cheapest way to make a node
+work: storage costs 100 gas a slot there, so the figure shows whether the native work itself is paid for. Times are CPU
+time of this process; on a shared machine only the ratios mean something.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.marketplace_vm.precompiles.native_machines import spec_of
-
-from dmchain.marketplace_vm.precompiles import CID_REGISTRY, LICENSE_LEDGER
+from dmchain.marketplace_vm.precompiles import CID_REGISTRY, LICENSE_LEDGER, cid_registry, license_ledger
 from dmchain.marketplace_vm.precompiles.host import MemoryHost, MemoryState
-from dmchain.marketplace_vm.precompiles import cid_registry, license_ledger
+from tests.marketplace_vm.precompiles.native_machines import spec_of
 
 OWNER = b"\xaa" * 20
 LICENSEE = b"\xbb" * 20

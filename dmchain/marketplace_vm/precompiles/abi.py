@@ -4,7 +4,7 @@ Signatures are written as in Solidity (`function f(bytes32 id) view returns (boo
 encoding, event topics, error selectors and the ABI JSON all come from that one line.
 
 Decoding accepts what solc's ABI coder v2 accepts: offsets may point anywhere inside the arguments, and bytes after the
-last argument are ignored; a value out of its type's range, or an offset or length that leaves the data, is an `AbiError`.
+last argument are ignored. A value out of its type's range, an offset or length that leaves the data is an `AbiError`.
 Source: https://docs.soliditylang.org/en/latest/abi-spec.html
 """
 
@@ -30,8 +30,8 @@ class AbiError(Exception):
 class AbiType:
     """One type with its codec.
 
-    `name` is canonical (a struct's is `(t1,t2)`), `internal` what solc writes as internalType. `head_size` is the number
-    of bytes in the head, 32 when dynamic. `decode(data, at)` reads the value whose head begins at `at`.
+    `name` is canonical (a struct's is `(t1,t2)`), `internal` what solc writes as internalType. `head_size` in bytes, 32
+    when dynamic. `decode(data, at)` reads the value whose head begins at `at`.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """Content identifiers: which binary CIDs the chain accepts, and their text forms.
 
 A CID is accepted when anyone can recompute it from the content with a sound, common hash: CIDv0 and CIDv1 with a known
-codec; sha2-256, sha2-512, blake2b-256, blake3 or keccak-256 with its full digest; canonical varints. The identity "hash"
-is refused, because it is the data itself. `parse` follows the specification step by step and says what is wrong;
+codec; sha2-256, sha2-512, blake2b-256, blake3 or keccak-256 with its full digest; canonical varints. The identity
+"hash" is refused, because it is the data itself. `parse` follows the specification step by step and says what is wrong;
 `compute_digest_size` does the same by two table look-ups, for consensus code.
 
 Sources: https://github.com/multiformats/cid, https://github.com/multiformats/multihash,
@@ -55,8 +55,6 @@ HASHES: Final = {
 """Multihash code -> (name, digest length in bytes)."""
 
 VERSION_0_PREFIX: Final = bytes((SHA2_256, 32))
-MAX_PREFIX_SIZE: Final = 7
-"""Version (1), codec (at most 2), hash code (at most 3) and digest length (1): it fits a uint56 of the storage layout."""
 
 
 class InvalidCid(DmchainError):

@@ -1,7 +1,7 @@
 """What a native precompile may ask of the machine below it, and the same machine in memory for tests.
 
 A handler sees a `Host` and nothing else, so that one file runs on plain py-evm, on the flat state and under translated
-code with identical gas, output, logs and storage (native.py binds it). Handlers end in three ways: they return, they raise
+code with identical gas, output, logs and storage (native.py binds it). A handler ends in three ways: it returns, raises
 `Reverted` with the data that Solidity's `catch` sees, or the host raises because gas ran out or the call is static.
 """
 

@@ -1,7 +1,7 @@
 """Where the precompiles keep what: storage slots and packed words.
 
 The layout is the one solc would give the declarations below, so that `cast storage`, `cast index`, storage-proof
-libraries and `vm.store` of Foundry work with their usual formulas. docs/precompiles.md is the reference for integrators;
+libraries and `vm.store` of Foundry work with their usual formulas. docs/precompiles.md is the integrators' reference;
 tests/marketplace_vm/precompiles/test_layout.py compares it with solc's storageLayout when solc is at hand.
 
     contract CidRegistry {                                        // slot
@@ -146,13 +146,14 @@ class DatasetWord(NamedTuple):
 
     Versions `firstVersion` to `versionCount - 1` are the data set's; earlier ones belong to a registration that was
     superseded by an earlier commitment. So `firstVersion` also names the generation that licences belong to.
-    `index` is the position in `datasetIds`. INVARIANT: a parent's index is below its child's, so lineage has no cycle.
+    `index` (`position` here) is the place in `datasetIds`. INVARIANT: a parent's is below its child's, so lineage
+    has no cycle.
     """
 
     owner: bytes
     version_count: int
     first_version: int
-    index: int
+    position: int
     status: int
     parent_count: int
 
@@ -161,7 +162,7 @@ class DatasetWord(NamedTuple):
             int.from_bytes(self.owner, "big")
             | self.version_count << 160
             | self.first_version << 184
-            | self.index << 208
+            | self.position << 208
             | self.status << 240
             | self.parent_count << 248
         )
@@ -172,7 +173,7 @@ def unpack_dataset(word: int) -> DatasetWord:
         owner=(word & _ADDRESS_MASK).to_bytes(20, "big"),
         version_count=word >> 160 & 0xFFFFFF,
         first_version=word >> 184 & 0xFFFFFF,
-        index=word >> 208 & 0xFFFFFFFF,
+        position=word >> 208 & 0xFFFFFFFF,
         status=word >> 240 & 0xFF,
         parent_count=word >> 248,
     )

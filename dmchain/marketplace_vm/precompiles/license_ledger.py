@@ -1,7 +1,7 @@
 """LicenseLedger: who may use which data set until when.
 
-Only a data set's controller in the CidRegistry (its owner, unless it named a contract) grants, extends, meters and revokes
-licences. Anyone gates anything with one call: `hasLicense` reads two storage slots.
+Only a data set's controller in the CidRegistry (its owner, unless it named a contract) grants, extends, meters and
+revokes licences. Anyone gates anything with one call: `hasLicense` reads two storage slots.
 
 A data set has at most one licence per account. It is valid when the data set is active, it is not revoked, the block's
 time is before `expiresAt` (0: never expires), and, if it is metered, units are left.
@@ -65,12 +65,8 @@ GRANTED = event(
         uint64 units, bytes32 termsHash, address controller)""",
     _TYPES,
 )
-EXTENDED = event(
-    "LicenseExtended(bytes32 indexed datasetId, address indexed licensee, uint64 expiresAt, uint64 units)"
-)
-CONSUMED = event(
-    "UnitsConsumed(bytes32 indexed datasetId, address indexed licensee, uint64 units, uint64 remaining)"
-)
+EXTENDED = event("LicenseExtended(bytes32 indexed datasetId, address indexed licensee, uint64 expiresAt, uint64 units)")
+CONSUMED = event("UnitsConsumed(bytes32 indexed datasetId, address indexed licensee, uint64 units, uint64 remaining)")
 REVOKED = event("LicenseRevoked(bytes32 indexed datasetId, address indexed licensee, bytes32 reason)")
 
 UNKNOWN_DATASET = error("UnknownDataset(bytes32 datasetId)")
@@ -222,9 +218,7 @@ def revoke(host: Host, dataset_id: bytes, licensee: bytes, reason: bytes) -> byt
     return b""
 
 
-def _require_granted(
-    host: Host, dataset: DatasetWord, dataset_id: bytes, licensee: bytes, slot: int
-) -> LicenseWord:
+def _require_granted(host: Host, dataset: DatasetWord, dataset_id: bytes, licensee: bytes, slot: int) -> LicenseWord:
     """Return a licence that was granted and not revoked, expired or not; reverts with LicenseNotInForce."""
     word = host.load(slot)
     status = compute_status(dataset, word, host.timestamp)
@@ -291,9 +285,7 @@ CONTRACT: Final = NativeContract(
             gas.CHANGE_LICENSE,
             consume,
         ),
-        Handler(
-            function("revoke(bytes32 datasetId, address licensee, bytes32 reason)"), gas.CHANGE_LICENSE, revoke
-        ),
+        Handler(function("revoke(bytes32 datasetId, address licensee, bytes32 reason)"), gas.CHANGE_LICENSE, revoke),
         Handler(
             function("hasLicense(bytes32 datasetId, address account) view returns (bool)"),
             gas.LICENSE_CHECK,
@@ -307,8 +299,18 @@ CONTRACT: Final = NativeContract(
         ),
     ),
     errors=(
-        *COMMON_ERRORS, UNKNOWN_DATASET, RETIRED_DATASET, NOT_CONTROLLER, INVALID_LICENSEE, INVALID_KIND,
-        INVALID_EXPIRY, INVALID_UNITS, LICENSE_IN_FORCE, LICENSE_NOT_IN_FORCE, INSUFFICIENT_UNITS, TOO_MANY_QUERIES,
-    ),  # fmt: skip
+        *COMMON_ERRORS,
+        UNKNOWN_DATASET,
+        RETIRED_DATASET,
+        NOT_CONTROLLER,
+        INVALID_LICENSEE,
+        INVALID_KIND,
+        INVALID_EXPIRY,
+        INVALID_UNITS,
+        LICENSE_IN_FORCE,
+        LICENSE_NOT_IN_FORCE,
+        INSUFFICIENT_UNITS,
+        TOO_MANY_QUERIES,
+    ),
     events=(GRANTED, EXTENDED, CONSUMED, REVOKED),
 )

@@ -160,4 +160,4 @@ CONTRACTS: Final = (cid_registry.CONTRACT, license_ledger.CONTRACT)
 PRECOMPILES: Final[dict[bytes, Callable[[ComputationAPI], ComputationAPI]]] = {
     contract.address: bind(contract) for contract in CONTRACTS
 }
-"""Address -> precompile, for `_precompiles` of a computation class. py-evm counts these addresses as warm (EIP-2929)."""
+"""Address -> precompile, for `_precompiles` of a computation class: these addresses are warm then (EIP-2929)."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dmchain.chain.primitives.types import ZERO_ADDRESS, Address, Hash32
 from dmchain.marketplace_vm.precompiles import CID_REGISTRY, LICENSE_LEDGER
-from dmchain.marketplace_vm.precompiles.cid_registry import COMMIT_WINDOW
+from dmchain.marketplace_vm.precompiles.cid import compute_content_key
 from dmchain.marketplace_vm.precompiles.layout import (
     DATASET_IDS_SLOT,
     DatasetStatus,
@@ -35,8 +35,8 @@ from dmchain.marketplace_vm.precompiles.layout import (
     unpack_version,
     version_slots,
 )
-from dmchain.marketplace_vm.precompiles.cid import compute_content_key
 from dmchain.marketplace_vm.precompiles.license_ledger import LicenseStatus, compute_status
+from dmchain.marketplace_vm.precompiles.registry_interface import COMMIT_WINDOW
 
 GetStorage = Callable[[bytes, int], int]
 
@@ -59,7 +59,7 @@ class Dataset:
 
     `index` is its place in the order of registration; `operator` is the zero address when there is none.
     `registered_at` (seconds) and `registered_block` are of the commitment when there was one; until `contestable_until`
-    (seconds) somebody with an earlier commitment may take the data set over. `first` and `latest` may be the same version.
+    (seconds) somebody with an earlier commitment may take the data set over. `first` and `latest` may be the same.
     """
 
     dataset_id: Hash32
@@ -148,7 +148,7 @@ def read_dataset(get_storage: GetStorage, dataset_id: bytes) -> Dataset | None:
     parents = (_read_id(get_storage, parent_slot(dataset_id, position)) for position in range(word.parent_count))
     return Dataset(
         dataset_id=Hash32(bytes(dataset_id)),
-        index=word.index,
+        index=word.position,
         owner=Address(word.owner),
         controller=Address(word.owner) if controller == ZERO_ADDRESS else controller,
         operator=_read_address(get_storage, operator_slot(dataset_id)),
@@ -205,9 +205,7 @@ def list_dataset_ids(
         yield _read_id(get_storage, dataset_ids_item_slot(index))
 
 
-def list_datasets(
-    get_storage: GetStorage, offset: int, limit: int, *, newest_first: bool = False
-) -> Iterator[Dataset]:
+def list_datasets(get_storage: GetStorage, offset: int, limit: int, *, newest_first: bool = False) -> Iterator[Dataset]:
     """Yield at most `limit` data sets, retired ones too, in order of registration, after skipping `offset`."""
     for dataset_id in list_dataset_ids(get_storage, offset, limit, newest_first=newest_first):
         dataset = read_dataset(get_storage, dataset_id)

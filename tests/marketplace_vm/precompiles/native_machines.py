@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from eth.constants import BLANK_ROOT_HASH
 from eth.db.atomic import AtomicDB
 from eth.vm.execution_context import ExecutionContext
-from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
+from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.prague.state import PragueState
 from eth.vm.message import Message
 from eth_abi import decode
@@ -197,7 +197,7 @@ class EvmMachine(Machine):
 
 
 class PlainComputation(PragueComputation):
-    _precompiles = {**PragueComputation.get_precompiles(), **native.PRECOMPILES}  # type: ignore[dict-item]
+    _precompiles: ClassVar[Any] = {**PragueComputation.get_precompiles(), **native.PRECOMPILES}
 
 
 class PlainState(PragueState):

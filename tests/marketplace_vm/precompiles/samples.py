@@ -2,7 +2,7 @@
 
 import hashlib
 
-from dmchain.marketplace_vm.precompiles.cid_registry import compute_commitment
+from dmchain.marketplace_vm.precompiles.registry_interface import compute_commitment
 from tests.marketplace_vm.precompiles.native_machines import Machine
 
 ALICE = b"\xa1" * 20

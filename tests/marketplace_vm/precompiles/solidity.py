@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,16 @@ def compile_standard(sources: dict[str, str], outputs: list[str]) -> dict[str, A
         "sources": {name: {"content": text} for name, text in sources.items()},
         "settings": {"evmVersion": "prague", "outputSelection": {"*": {"*": outputs}}},
     }
-    done = subprocess.run(
-        [node, "-e", SCRIPT, str(modules / "solc")],
-        input=json.dumps(request), capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    answer = json.loads(done.stdout)
+    answer = json.loads(_run(node, modules / "solc", json.dumps(request)))
     problems = [each["formattedMessage"] for each in answer.get("errors", ())]
     assert not problems, "\n".join(problems)
     contracts: dict[str, Any] = answer["contracts"]
     return contracts
+
+
+@cache
+def _run(node: str, solc: Path, request: str) -> str:
+    done = subprocess.run(
+        [node, "-e", SCRIPT, str(solc)], input=request, capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout

@@ -38,7 +38,11 @@ def values_of(name: str) -> st.SearchStrategy[Any]:
 
 def values_for(parameter: Parameter) -> st.SearchStrategy[Any]:
     kind = parameter.type
-    one = st.tuples(*[values_for(each) for each in kind.fields]) if kind.fields else values_of(kind.name.removesuffix("[]"))
+    one = (
+        st.tuples(*[values_for(each) for each in kind.fields])
+        if kind.fields
+        else values_of(kind.name.removesuffix("[]"))
+    )
     return st.lists(one, max_size=4).map(tuple) if kind.name.endswith("[]") else one
 
 

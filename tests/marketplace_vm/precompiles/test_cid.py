@@ -36,7 +36,9 @@ def version_1_cids(draw: st.DrawFn) -> bytes:
     return make_version_1(draw(st.sampled_from(sorted(CODECS))), hash_code, digest)
 
 
-accepted_cids = st.one_of(version_1_cids(), st.binary(min_size=32, max_size=32).map(lambda digest: b"\x12\x20" + digest))
+accepted_cids = st.one_of(
+    version_1_cids(), st.binary(min_size=32, max_size=32).map(lambda digest: b"\x12\x20" + digest)
+)
 
 
 def accepts(raw: bytes) -> bool:
@@ -146,7 +148,8 @@ def test_reading_text_never_fails_otherwise(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "b", "Qm", to_text(V1_RAW).upper(), to_text(V1_RAW)[:-1] + "b", "z" + to_text(V0), "f" + V1_RAW.hex().upper()]
+    "text",
+    ["", "b", "Qm", to_text(V1_RAW).upper(), to_text(V1_RAW)[:-1] + "b", "z" + to_text(V0), "f" + V1_RAW.hex().upper()],
 )
 def test_text_that_is_not_canonical_is_refused(text: str) -> None:
     with pytest.raises(InvalidCid):

@@ -5,13 +5,13 @@ import pytest
 
 from dmchain.chain.primitives.crypto import keccak
 from dmchain.marketplace_vm.precompiles import CID_REGISTRY, layout
-from dmchain.marketplace_vm.precompiles.cid_registry import (
+from dmchain.marketplace_vm.precompiles.cid_registry import CONTRACT
+from dmchain.marketplace_vm.precompiles.layout import DatasetStatus
+from dmchain.marketplace_vm.precompiles.registry_interface import (
     COMMIT_WINDOW,
-    CONTRACT,
     MAX_ADDED_VERSIONS,
     compute_commitment,
 )
-from dmchain.marketplace_vm.precompiles.layout import DatasetStatus
 from tests.marketplace_vm.precompiles.native_machines import START_TIME, Machine, MemoryMachine, Outcome
 from tests.marketplace_vm.precompiles.samples import (
     ALICE,
@@ -517,6 +517,20 @@ def test_governance_retires_anything_for_good(machine: Machine) -> None:
     # An accomplice's earlier commitment does not bring it back.
     error = machine.fail(BOB, "registerCommitted", make_cid("banned"), b"", (), 0, SALT)
     assert error == ("AlreadyRegistered", dataset_id)
+
+
+def test_a_name_that_governance_retired_does_not_come_back_either(machine: Machine) -> None:
+    """Superseded under one spelling, banned there, claimed again under it."""
+    set_governance(machine, CAROL)
+    v0, v1 = make_cid_pair("data")
+    commit(machine, BOB, v1)
+    machine.next_block()
+    commit(machine, ALICE, v0)
+    machine.next_block()
+    banned = machine.must(MALLORY, "registerCid", v1, b"", (), 0)
+    machine.must(ALICE, "registerCommitted", v0, b"", (), 0, SALT)
+    machine.must(CAROL, "retire", banned)
+    assert machine.fail(BOB, "registerCommitted", v1, b"", (), 0, SALT) == ("RetiredDataset", banned)
 
 
 def test_governance_can_be_handed_over_by_itself_alone(machine: Machine) -> None:

@@ -40,7 +40,9 @@ def test_commitments_round_trip(time: int, block: int) -> None:
     assert layout.unpack_commitment(layout.pack_commitment(time, block)) == (time, block)
 
 
-@pytest.mark.parametrize("cid", [make_cid("a"), *make_cid_pair("a"), make_long_cid("a"), b"\x01\x55\xa0\xe4\x02\x20" + ALICE + bytes(12)])
+@pytest.mark.parametrize(
+    "cid", [make_cid("a"), *make_cid_pair("a"), make_long_cid("a"), b"\x01\x55\xa0\xe4\x02\x20" + ALICE + bytes(12)]
+)
 def test_a_cid_is_stored_in_prefix_and_digest(cid: bytes) -> None:
     prefix, digest, tail = layout.split_cid(cid, compute_digest_size(cid))
     assert 0 < prefix < 2**56

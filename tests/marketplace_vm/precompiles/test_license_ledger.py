@@ -313,9 +313,7 @@ small = st.integers(0, 2)
 
 
 @given(
-    st.builds(
-        DatasetWord, st.just(ALICE), st.just(3), small, small, st.sampled_from(list(DatasetStatus)), small
-    ),
+    st.builds(DatasetWord, st.just(ALICE), st.just(3), small, small, st.sampled_from(list(DatasetStatus)), small),
     st.builds(LicenseWord, small, small, small, small, small, st.booleans(), st.booleans()),
     small,
 )

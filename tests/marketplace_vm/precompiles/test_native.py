@@ -33,7 +33,9 @@ CALL, CALLCODE, DELEGATECALL, STATICCALL = 0xF1, 0xF2, 0xF4, 0xFA
 def proxy(opcode: int, target: bytes) -> bytes:
     """Code that passes calldata (and value) on and returns one word of success, then the returned data."""
     value = b"\x34" if opcode in (CALL, CALLCODE) else b""
-    forward = bytes.fromhex("365f5f37") + bytes.fromhex("5f5f365f") + value + b"\x73" + target + b"\x5a" + bytes((opcode,))
+    forward = (
+        bytes.fromhex("365f5f37") + bytes.fromhex("5f5f365f") + value + b"\x73" + target + b"\x5a" + bytes((opcode,))
+    )
     return forward + bytes.fromhex("5f52" + "3d5f60203e" + "3d6020015ff3")
 
 
@@ -266,7 +268,8 @@ def test_all_machines_agree_on_gas_output_logs_and_storage() -> None:
         (ALICE, LICENSE_LEDGER, "grant", first, BOB, 3, 0, 9, bytes(32)),
         (ALICE, LICENSE_LEDGER, "consume", first, BOB, 9), (ALICE, LICENSE_LEDGER, "extend", first, BOB, 0, 4),
         (ALICE, LICENSE_LEDGER, "hasLicenses", [first, bytes(32)], BOB), (BOB, LICENSE_LEDGER, "licenseOf", first, BOB),
-        (BOB, LICENSE_LEDGER, "revoke", first, BOB, bytes(32)), (ALICE, LICENSE_LEDGER, "revoke", first, BOB, bytes(32)),
+        (BOB, LICENSE_LEDGER, "revoke", first, BOB, bytes(32)),
+        (ALICE, LICENSE_LEDGER, "revoke", first, BOB, bytes(32)),
         (ALICE, CID_REGISTRY, "setController", first, BOB), (ALICE, CID_REGISTRY, "setController", first, bytes(20)),
         (ALICE, CID_REGISTRY, "setOperator", first, BOB), (BOB, CID_REGISTRY, "transferDataset", first, MALLORY),
         (MALLORY, CID_REGISTRY, "retire", first), (MALLORY, CID_REGISTRY, "dataset", first),
@@ -295,9 +298,7 @@ def broken_contract(evm: EvmMachine, problem: BaseException) -> NativeContract:
 
 
 @pytest.mark.parametrize("problem", [ValueError("oops"), KeyError(3), ZeroDivisionError(), AssertionError()])
-def test_a_bug_is_a_halt_and_is_logged(
-    evm: EvmMachine, problem: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_bug_is_a_halt_and_is_logged(evm: EvmMachine, problem: Exception, caplog: pytest.LogCaptureFixture) -> None:
     broken_contract(evm, problem)
     with caplog.at_level(logging.ERROR):
         outcome = evm.call(CID_REGISTRY, ALICE, COUNT, gas=100_000)
