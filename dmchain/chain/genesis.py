@@ -11,7 +11,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+
+import orjson
 
 from dmchain.chain.primitives.block import (
     EMPTY_BLOOM,
@@ -110,7 +112,9 @@ def load_genesis(path: Path) -> Genesis:
 def decode_json(text: str) -> Any:
     """JSON without duplicate keys, NaN or runaway nesting."""
     try:
-        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        # orjson bounds the nesting; the standard library, with the recursion limit the EVM needs, would crash
+        orjson.loads(text)
+        return json.loads(text, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
         raise InvalidGenesis(f"not JSON: {str(error)[:200]}") from error
 
@@ -121,13 +125,9 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise InvalidGenesis(f"the key {key!r} appears twice in one object")
+                raise InvalidGenesis(f"the key {_describe(key)} appears twice in one object")
             seen.add(key)
     return result
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidGenesis(f"expected a number, got {name}")
 
 
 def parse_genesis(document: Any) -> Genesis:
@@ -169,7 +169,7 @@ def _parse_rules(config: Mapping[str, Any], section: Mapping[str, Any] | None) -
         at = config.get(fork, 0)
         if _quantity(at, f"config.{fork}", UINT64_MAX) != 0:
             raise InvalidGenesis(
-                f"config.{fork}: got {at}, expected 0",
+                f"config.{fork}: got {_describe(at)}, expected 0",
                 hint="the chain begins with Prague's rules; earlier forks cannot be imported",
             )
     osaka = config.get("osakaTime")
@@ -179,11 +179,11 @@ def _parse_rules(config: Mapping[str, Any], section: Mapping[str, Any] | None) -
     known = ("timestamps",)
     for key in section:
         if key not in known:
-            raise InvalidGenesis(f"{OWN_SECTION}.{key}: unknown, expected one of {', '.join(known)}")
+            raise InvalidGenesis(f"{OWN_SECTION}.{_short(key)}: unknown, expected one of {', '.join(known)}")
     timestamps = section.get("timestamps", "non-decreasing")
     if timestamps not in ("non-decreasing", "increasing"):
         raise InvalidGenesis(
-            f'{OWN_SECTION}.timestamps: got {timestamps!r}, expected "non-decreasing" or "increasing"'
+            f'{OWN_SECTION}.timestamps: got {_describe(timestamps)}, expected "non-decreasing" or "increasing"'
         )
     return Rules(chain_id, osaka_time, strict_timestamps=timestamps == "increasing")
 
@@ -192,10 +192,10 @@ def parse_alloc(value: Any) -> dict[Address, GenesisAccount]:
     """Accounts by address, with or without 0x."""
     alloc = {}
     for key, entry in _object(value, "alloc").items():
-        address = Address(_bytes(key if key[:2] in ("0x", "0X") else "0x" + key, f"alloc.{key}", 20))
+        address = Address(_bytes(key if key[:2] in ("0x", "0X") else "0x" + key, f"alloc.{_short(key)}", 20))
         if address in alloc:
-            raise InvalidGenesis(f"alloc: the address {key} appears twice")
-        alloc[address] = _parse_account(entry, f"alloc.{key}")
+            raise InvalidGenesis(f"alloc: the address {_short(key)} appears twice")
+        alloc[address] = _parse_account(entry, f"alloc.{_short(key)}")
     return alloc
 
 
@@ -203,11 +203,11 @@ def _parse_account(value: Any, field: str) -> GenesisAccount:
     entry = _object(value, field)
     for key in entry:
         if key not in ("balance", "nonce", "code", "storage", "secretKey"):
-            raise InvalidGenesis(f"{field}.{key}: unknown, expected balance, nonce, code or storage")
+            raise InvalidGenesis(f"{field}.{_short(key)}: unknown, expected balance, nonce, code or storage")
     storage = []
     for key, slot_value in _object(entry.get("storage", {}), f"{field}.storage").items():
         slot = _word(key, f"{field}.storage key")
-        number = _word(slot_value, f"{field}.storage.{key}")
+        number = _word(slot_value, f"{field}.storage.{_short(key)}")
         if number:
             storage.append((slot, number))
     if len({slot for slot, _ in storage}) != len(storage):
@@ -242,7 +242,10 @@ def _present(value: Any) -> None:
 
 
 def _describe(value: Any) -> str:
-    text = repr(value)
+    return _short(repr(value))
+
+
+def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
