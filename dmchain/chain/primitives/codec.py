@@ -88,6 +88,11 @@ def split_list(raw: bytes) -> list[bytes]:
     Returns the payload of each string item, and each nested list raw with its header, so the two can be told apart
     only by position: callers know the shape. The whole of `raw` must be the list.
     """
+    return split_fields(raw)[0]
+
+
+def split_fields(raw: bytes) -> tuple[list[bytes], list[int]]:
+    """As `split_list`; also the positions of the nested lists, in order."""
     if not raw:
         raise DecodeError("RLP: expected a list, got no bytes")
     at, end, is_list = _header(raw, 0, len(raw))
@@ -95,17 +100,27 @@ def split_list(raw: bytes) -> list[bytes]:
         raise DecodeError("RLP: expected a list, got a string")
     if end != len(raw):
         raise DecodeError(f"RLP: {len(raw) - end} bytes after the end")
-    items = []
+    items: list[bytes] = []
+    lists: list[int] = []
     while at < end:
         first = raw[at]
         if first < 0x80:
             items.append(raw[at : at + 1])
             at += 1
-            continue
-        start, stop, nested = _header(raw, at, end)
-        items.append(raw[at:stop] if nested else raw[start:stop])
-        at = stop
-    return items
+        elif 0x81 < first < 0xB8:
+            # a short string, most of what there is: without the call
+            stop = at + first - 0x7F
+            if stop > end:
+                raise DecodeError(f"RLP: an item of {first - 0x80} bytes reaches {stop - end} bytes past its end")
+            items.append(raw[at + 1 : stop])
+            at = stop
+        else:
+            start, stop, nested = _header(raw, at, end)
+            if nested:
+                lists.append(len(items))
+            items.append(raw[at:stop] if nested else raw[start:stop])
+            at = stop
+    return items, lists
 
 
 def decode(raw: bytes) -> RlpItem:

@@ -16,7 +16,7 @@ from dmchain.chain.primitives.codec import (
     encode_bytes,
     encode_int,
     encode_list,
-    split_list,
+    split_fields,
     to_bytes,
     to_int,
     to_list,
@@ -294,29 +294,20 @@ _DECODERS = {
     SET_CODE: Transaction._decode_set_code,
 }
 
-_LIST_FIELDS = {9: (), 11: (7,), 12: (8,), 13: (8, 9), 14: (8, 10)}
+_LIST_FIELDS: dict[int, list[int]] = {9: [], 11: [7], 12: [8], 13: [8, 9], 14: [8, 10]}
 """Which fields are lists, by the number of fields: everything else must be a string."""
 
 
 def _fields(raw: bytes, size: int) -> list[bytes]:
-    items = split_list(raw)
+    """The fields, checked for their number and for which of them are lists."""
+    items, is_list = split_fields(raw)
     if len(items) != size:
         raise DecodeError(f"transaction: expected {size} fields, got {len(items)}")
-    # split_list leaves strings bare and nested lists raw: a list where a string belongs would pass for bytes
-    at = 1 if raw[0] < 0xF8 else raw[0] - 0xF6
-    for index, item in enumerate(items):
-        is_list = raw[at] >= 0xC0
-        if is_list != (index in _LIST_FIELDS[size]):
-            raise DecodeError(f"transaction: field {index} is {'a list' if is_list else 'a string'}, expected the other")
-        at += len(item) if is_list else _encoded_size(item)
+    if is_list != _LIST_FIELDS[size]:
+        index = next(at for at in range(size) if (at in is_list) != (at in _LIST_FIELDS[size]))
+        got = "a list" if index in is_list else "a string"
+        raise DecodeError(f"transaction: field {index} is {got}, expected the other")
     return items
-
-
-def _encoded_size(item: bytes) -> int:
-    size = len(item)
-    if size == 1 and item[0] < 0x80:
-        return 1
-    return size + 1 if size < 56 else size + 1 + ((size.bit_length() + 7) >> 3)
 
 
 def _nested(item: bytes, field: str) -> bytes:

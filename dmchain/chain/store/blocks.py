@@ -134,7 +134,12 @@ def _as_list(item: RlpItem) -> list[RlpItem]:
 
 def encode_undo(undo: dict[bytes, bytes | None]) -> bytes:
     """RLP [[key, was there, value], ...]."""
-    return encode([[key, 0 if value is None else 1, value or b""] for key, value in undo.items()])
+    # by hand: this is a tenth of the cost of a transfer
+    entries = [
+        encode_list(encode_bytes(key) + (b"\x80\x80" if value is None else b"\x01" + encode_bytes(value)))
+        for key, value in undo.items()
+    ]
+    return encode_list(b"".join(entries))
 
 
 def decode_undo(raw: bytes) -> dict[bytes, bytes | None]:
