@@ -76,7 +76,7 @@ class ServerConfig:
     batch_timeout_seconds: float = 60.0
     """All entries of a batch together; the rest is answered with a timeout error."""
     websocket_ping_seconds: float = 30.0
-    """A connection that shows no sign of life for two of these is closed."""
+    """Of quiet before a ping; a connection that says nothing after two pings is closed."""
     max_unsent_bytes: int = 256 * MIB
     """Answers and notifications of all connections that slow clients have not taken yet."""
     websocket_queue_bytes: int = 16 * MIB

@@ -107,11 +107,18 @@ class HttpConnection:
                         self._server.set_idle(self, False)
                         self._set_timeout(self._config.request_timeout_seconds)
                 elif isinstance(event, h11.Request):
+                    self._check_head(event)
                     return event
                 else:
                     return None
         finally:
             self._server.set_idle(self, False)
+
+    def _check_head(self, request: h11.Request) -> None:
+        """h11 bounds heads that are not complete; one that came in a single piece can be larger."""
+        size = len(request.target) + sum([len(name) + len(value) for name, value in request.headers])
+        if size > self._config.max_header_bytes:
+            raise h11.RemoteProtocolError(f"headers too large: the limit is {self._config.max_header_bytes} bytes", 431)
 
     async def _read_body(self, headers: dict[bytes, bytes]) -> bytes:
         """The decompressed body; raises BodyTooLarge and BadEncoding."""

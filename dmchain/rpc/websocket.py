@@ -34,6 +34,7 @@ _ANSWERS_AT_ONCE = 64
 """Answers gathered for one write when a client sends many calls at once."""
 _FRAME_OVERHEAD_BYTES = 128
 """A queued frame costs more than its bytes; counting it keeps a flood of tiny ones in bounds."""
+_MAX_UNANSWERED_PINGS = 2
 _CLOSE_SECONDS = 2.0
 """For the closing handshake."""
 PING = Ping()
@@ -60,7 +61,7 @@ class WebSocketConnection:
         self._session = Session(hub, self._notify, self._disconnect)
         self._heavy_calls = trio.Semaphore(config.websocket_heavy_calls)
         self._scope = trio.CancelScope()
-        self._last_sign_of_life = 0.0
+        self._unanswered_pings = 0
         self._close_with: CloseConnection | None = None
         # INVARIANT: _queued_bytes is the size of _queue with overhead, and that much of the budget is taken.
         self._budget = budget
@@ -80,7 +81,6 @@ class WebSocketConnection:
         try:
             if not await self._accept(headers, target):
                 return
-            self._last_sign_of_life = trio.current_time()
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_sending)
@@ -123,7 +123,9 @@ class WebSocketConnection:
                     elif isinstance(event, Ping):
                         self._put(self._ws.send(event.response()))
                     elif isinstance(event, CloseConnection):
+                        # The client's close, or wsproto's verdict on a frame that breaks the protocol.
                         self._close_with = event.response()
+                        await self._flush()
                         return
             except (MessageTooBig, RemoteProtocolError) as error:
                 self._close_with = CloseConnection(code=_close_code(error), reason=str(error)[:100])
@@ -134,7 +136,7 @@ class WebSocketConnection:
             data = await self._stream.receive_some(_RECEIVE_BYTES)
             if not data:
                 raise trio.BrokenResourceError("the client left without closing")
-            self._last_sign_of_life = trio.current_time()
+            self._unanswered_pings = 0
 
     async def _take(self, nursery: trio.Nursery, body: str | bytes | bytearray) -> None:
         """Answer a light call on the spot; give anything else a task of its own."""
@@ -215,9 +217,10 @@ class WebSocketConnection:
                 await self._wake.wait()
             self._wake = trio.Event()
             if quiet.cancelled_caught:
-                if trio.current_time() - self._last_sign_of_life > 2 * interval:
+                if self._unanswered_pings >= _MAX_UNANSWERED_PINGS:
                     self._disconnect("no sign of life")
                     return
+                self._unanswered_pings += 1
                 self._put(self._ws.send(PING))
             await self._flush()
 
