@@ -112,7 +112,7 @@ def _show(get_storage: Callable[[bytes, int], int], dataset: readers.Dataset) ->
         metadata_cid=dataset.latest.metadata_cid,
         owner=dataset.owner,
         controller=dataset.controller,
-        size_bytes=dataset.latest.size_bytes,
+        size_bytes=dataset.first.size_bytes,  # stated at registration only
         parents=dataset.parents,
         versions=tuple(version.cid for version in versions),
         registered_block=dataset.registered_block,
