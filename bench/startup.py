@@ -26,6 +26,8 @@ sys.path.insert(0, str(REPOSITORY))
 
 from tests.clients.toolchain import foundry_binary
 
+PROGRAM = Path(sys.executable).parent / "dmchain"
+DMCHAIN = [str(PROGRAM)] if PROGRAM.exists() else [sys.executable, "-m", "dmchain"]
 DEADLINE_S = 60.0
 ASK_S = 0.005
 QUESTION = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []})
@@ -68,8 +70,7 @@ def time_start(command: list[str], port: int) -> float:
 def start_dmchain() -> float:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="dmchain-startup-") as home:
-        program = str(Path(sys.executable).parent / "dmchain")
-        return time_start([program, "devnet", "--port", str(port), "--home", f"{home}/home"], port)
+        return time_start([*DMCHAIN, "devnet", "--port", str(port), "--home", f"{home}/home"], port)
 
 
 def start_anvil() -> float:

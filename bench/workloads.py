@@ -19,10 +19,12 @@ from tests.clients.toolchain import REPOSITORY, Contract, compile_solidity
 
 CHAIN_ID = 1337
 GWEI = 10**9
-MAX_FEE = 1000 * GWEI
+MAX_FEE = 100 * GWEI
 TIP = GWEI
 FUNDS_WEI = 10**21
 SENDERS = 100
+STRIDE = 7919
+"""Prime, so that every recipient gets his turn."""
 NATIVE_REGISTRY = bytes.fromhex("000000000000000000000000000000000000da01")
 NATIVE_LEDGER = bytes.fromhex("000000000000000000000000000000000000da02")
 ONE_TIME = 1
@@ -51,17 +53,22 @@ def contract_address(sender: bytes, nonce: int) -> bytes:
 
 @dataclass(slots=True)
 class Workbench:
-    """Senders and contracts on one chain. `registry` and `ledger` are the precompiles, or None: deploy Solidity."""
+    """Senders and contracts on one chain. `registry` and `ledger` are the precompiles, or None: deploy Solidity.
+
+    `recipients`: number of accounts that transfers go to, in an order without locality.
+    """
 
     chain_id: int = CHAIN_ID
     registry: bytes | None = NATIVE_REGISTRY
     ledger: bytes | None = NATIVE_LEDGER
+    recipients: int = 10_000
     keys: list[PrivateKey] = field(default_factory=lambda: make_keys(SENDERS))
     nonces: list[int] = field(default_factory=lambda: [0] * SENDERS)
     coin: bytes = b""
     turnstile: bytes = b""
     dataset: bytes = b""
     used_cids: int = 0
+    used_recipients: int = 0
 
     def sign(self, sender: int, to: bytes, data: bytes = b"", value: int = 0, gas: int = 21_000) -> Transaction:
         unsigned = UnsignedTransaction(
@@ -74,6 +81,10 @@ class Workbench:
     def next_cid(self) -> bytes:
         self.used_cids += 1
         return make_cid(self.used_cids)
+
+    def next_recipient(self) -> Address:
+        self.used_recipients += 1
+        return recipient(self.used_recipients * STRIDE % self.recipients)
 
     # -- set-up, in steps that must be mined one after the other
     def deployments(self) -> Iterator[list[Transaction]]:
@@ -110,12 +121,12 @@ class Workbench:
     def transfers(self, count: int) -> Iterable[Transaction]:
         """Coin of the chain, to accounts that mostly exist already."""
         for i in range(count):
-            yield self.sign(i % SENDERS, keccak(b"recipient %d" % (i % 10_000))[12:], value=1)
+            yield self.sign(i % SENDERS, self.next_recipient(), value=1)
 
     def erc20_transfers(self, count: int) -> Iterable[Transaction]:
         for i in range(count):
-            to = keccak(b"recipient %d" % (i % 10_000))[12:]
-            yield self.sign(i % SENDERS, self.coin, call_data("transfer(address,uint256)", to, 1), gas=100_000)
+            data = call_data("transfer(address,uint256)", self.next_recipient(), 1)
+            yield self.sign(i % SENDERS, self.coin, data, gas=100_000)
 
     def registrations(self, count: int) -> Iterable[Transaction]:
         for i in range(count):
@@ -130,6 +141,10 @@ class Workbench:
         assert self.registry is not None
         data = call_data("registerCid(bytes,bytes,bytes32[],uint64)", cid, make_cid(0), [], 1_000_000)
         return self.sign(sender, self.registry, data, gas=600_000)
+
+
+def recipient(number: int) -> Address:
+    return Address(keccak(b"recipient %d" % number)[12:])
 
 
 def make_keys(count: int) -> list[PrivateKey]:
