@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.20;
 
-import {ILicenseLedger} from "dmchain/interfaces/ILicenseLedger.sol";
+/// @notice All that a contract needs of dmchain to gate something. The whole interface is
+/// dmchain/marketplace_vm/contracts/interfaces/ILicenseLedger.sol.
+interface ILicenseLedger {
+    function hasLicense(bytes32 datasetId, address account) external view returns (bool);
+}
 
 /// @title Gate
-/// @notice Opens for whoever holds a valid licence of one data set. The check is one call of the native ledger.
+/// @notice Opens for whoever holds a valid licence of one data set.
 contract Gate {
     /// @notice `account` holds no valid licence of `datasetId`.
     error NoLicense(bytes32 datasetId, address account);

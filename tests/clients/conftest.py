@@ -54,6 +54,13 @@ def node() -> Iterator[Node]:
         yield devnet
 
 
+@pytest.fixture(scope="module")
+def spare_node() -> Iterator[Node]:
+    """A node of a module's own, for tests that turn its clock or take back its blocks."""
+    with running_anvil() if PEER == "anvil" else running_devnet() as node:
+        yield node
+
+
 @pytest.fixture(scope="session")
 def own_node(node: Node) -> Node:
     """The node under test, for what our chain has or promises beyond others."""
