@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import h11
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 RECEIVE_BYTES = 65_536
 SEND_CHUNK_BYTES = 65_536
 _COMPRESS_IN_THREAD_BYTES = 262_144
+_SURELY_TAKEN_BYTES = 4_096
+"""Shorter answers fit the socket's buffer, unless a client sends and never reads: the idle timeout is enough for it."""
 _LINGER_SECONDS = 2.0
 _LINGER_READS = 1_000
 _HEADER_NAMES = re.compile(rb"[A-Za-z0-9_\-, ]{1,1000}\Z")
@@ -36,6 +40,7 @@ class HttpConnection:
         self._stream = stream
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._config.max_header_bytes)
         self._scope = trio.CancelScope()
+        self._is_timed = False  # whether the deadline is about the request at hand, not about being idle
         self._websocket: WebSocketConnection | None = None
 
     def close(self) -> None:
@@ -73,7 +78,7 @@ class HttpConnection:
         request = await self._next_request()
         if request is None:
             return False
-        headers = dict(request.headers)
+        headers = self._read_headers(request)
         if not self._server.is_host_allowed(headers.get(b"host", b"")):
             await self._refuse_host(headers.get(b"host", b""))
         elif b"upgrade" in headers and headers[b"upgrade"].lower() == b"websocket":
@@ -93,32 +98,37 @@ class HttpConnection:
 
     async def _next_request(self) -> h11.Request | None:
         """The next request's head; idle before its first byte, against the clock after."""
-        is_idle = not self._h11.trailing_data[0]
-        self._set_timeout(self._config.idle_timeout_seconds if is_idle else self._config.request_timeout_seconds)
-        if is_idle:
-            self._server.set_idle(self, True)
-        try:
-            while True:
-                event = self._h11.next_event()
-                if event is h11.NEED_DATA:
-                    self._h11.receive_data(await self._stream.receive_some(RECEIVE_BYTES))
-                    if is_idle:
-                        is_idle = False
-                        self._server.set_idle(self, False)
-                        self._set_timeout(self._config.request_timeout_seconds)
-                elif isinstance(event, h11.Request):
-                    self._check_head(event)
-                    return event
-                else:
-                    return None
-        finally:
-            self._server.set_idle(self, False)
+        self._is_timed = False
+        if not self._h11.trailing_data[0]:
+            self._scope.deadline = trio.current_time() + self._config.idle_timeout_seconds
+            self._server.idle[self] = None
+            try:
+                self._h11.receive_data(await self._stream.receive_some(RECEIVE_BYTES))
+            finally:
+                self._server.idle.pop(self, None)
+        while True:
+            event = self._h11.next_event()
+            if event is h11.NEED_DATA:
+                await self._receive_more()
+            elif isinstance(event, h11.Request):
+                return event
+            else:
+                return None
 
-    def _check_head(self, request: h11.Request) -> None:
-        """h11 bounds heads that are not complete; one that came in a single piece can be larger."""
-        size = len(request.target) + sum([len(name) + len(value) for name, value in request.headers])
+    async def _receive_more(self) -> None:
+        """Another piece of a request that did not come in one: its time runs from the first piece."""
+        if not self._is_timed:
+            self._set_timeout(self._config.request_timeout_seconds)
+        self._h11.receive_data(await self._stream.receive_some(RECEIVE_BYTES))
+
+    def _read_headers(self, request: h11.Request) -> dict[bytes, bytes]:
+        """Headers by lower-case name; of those that come twice the last counts."""
+        items = request.headers.raw_items()
+        # h11 bounds heads that are not complete; one that came in a single piece can be larger.
+        size = len(request.target) + sum([len(name) + len(value) for name, value in items])
         if size > self._config.max_header_bytes:
             raise h11.RemoteProtocolError(f"headers too large: the limit is {self._config.max_header_bytes} bytes", 431)
+        return {name.lower(): value for name, value in items}
 
     async def _read_body(self, headers: dict[bytes, bytes]) -> bytes:
         """The decompressed body; raises BodyTooLarge and BadEncoding."""
@@ -133,7 +143,7 @@ class HttpConnection:
         while True:
             event = self._h11.next_event()
             if event is h11.NEED_DATA:
-                self._h11.receive_data(await self._stream.receive_some(RECEIVE_BYTES))
+                await self._receive_more()
             elif isinstance(event, h11.Data):
                 size += len(event.data)
                 if size > limit:
@@ -149,6 +159,7 @@ class HttpConnection:
 
     def _set_timeout(self, seconds: float) -> None:
         self._scope.deadline = trio.current_time() + seconds
+        self._is_timed = True
 
     # methods
 
@@ -168,9 +179,7 @@ class HttpConnection:
         except BadEncoding as error:
             await self._respond(415, encode_error(NULL_ID, InvalidRequest(str(error))), [_JSON, *extra])
             return
-        self._scope.deadline = float("inf")  # the workers have their own limits
-        request = parse_request(body, self._config.max_batch_entries)
-        answer = await self._server.workers.answer(request, self._server.new_context)
+        answer = await self._answer(body)
         if not self._server.budget.has_room(len(answer)):
             answer = encode_error(NULL_ID, LimitExceeded("server is busy: too many answers wait for slow clients"))
         if len(answer) >= self._config.compress_min_bytes and _takes_gzip(headers):
@@ -180,6 +189,19 @@ class HttpConnection:
                 answer = compress(answer)
             extra.append((b"content-encoding", b"gzip"))
         await self._respond(200, answer, [_JSON, *extra])
+
+    async def _answer(self, body: bytes) -> bytes:
+        server = self._server
+        request = parse_request(body, self._config.max_batch_entries)
+        if request.is_batch:
+            self._set_timeout(math.inf)  # the workers have their own limits
+            return await server.workers.answer_batch(request.entries, server.new_context)
+        context = server.new_context()
+        step = server.workers.start(request.entries[0], context)
+        if isinstance(step, bytes):
+            return step
+        self._set_timeout(math.inf)
+        return await server.workers.finish(step, context)
 
     async def _preflight(self, headers: dict[bytes, bytes]) -> None:
         """CORS: may this origin send POST requests with these headers?"""
@@ -245,7 +267,7 @@ class HttpConnection:
         self._websocket = WebSocketConnection(
             self._stream, self._config, server.workers, server.hub, server.budget, server.new_context
         )
-        self._scope.deadline = float("inf")
+        self._set_timeout(math.inf)
         if server.is_closing:
             return
         await self._websocket.run(list(request.headers), request.target, self._h11.trailing_data[0])
@@ -269,12 +291,13 @@ class HttpConnection:
             headers = [*headers, (b"content-length", b"%d" % len(body))]
         if self._server.is_closing or (self._h11.their_state is h11.SEND_BODY and not self._body_is_over()):
             headers = [*headers, (b"connection", b"close")]
-        data = self._send(h11.Response(status_code=status, headers=headers))
+        data = self._send(_response(status, tuple(headers)))
         if body and not is_head:
             data += self._send(h11.Data(data=body))
         data += self._send(h11.EndOfMessage())
         if len(data) <= SEND_CHUNK_BYTES:
-            self._set_timeout(self._config.write_timeout_seconds)
+            if self._is_timed or len(data) > _SURELY_TAKEN_BYTES:
+                self._set_timeout(self._config.write_timeout_seconds)
             await self._stream.send_all(data)
         else:
             await self._send_large(data)
@@ -317,6 +340,12 @@ class HttpConnection:
             await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
+
+
+@lru_cache(maxsize=512)
+def _response(status: int, headers: tuple[tuple[bytes, bytes], ...]) -> h11.Response:
+    """The head of a response; most are alike, and making one costs more than sending it."""
+    return h11.Response(status_code=status, headers=list(headers))
 
 
 def _takes_gzip(headers: dict[bytes, bytes]) -> bool:

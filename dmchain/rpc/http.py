@@ -106,7 +106,7 @@ class Server:
         self._observers: tuple[Observer, ...] = (self.filters, self.hub, bell)
         self._events = trio.Event()
         self._open: set[HttpConnection] = set()
-        self._idle: dict[HttpConnection, None] = {}
+        self.idle: dict[HttpConnection, None] = {}
 
     def new_context(self) -> Context:
         return Context(self.backend, self.limits, self.filters, trio.current_time())
@@ -127,27 +127,21 @@ class Server:
                 logger.exception("connection failed")
             finally:
                 self._open.discard(connection)
-                self._idle.pop(connection, None)
+                self.idle.pop(connection, None)
 
     def _evict_idle(self) -> bool:
         """Close the connection that has been idle longest; False when all are busy."""
-        for connection in self._idle:
-            del self._idle[connection]
+        for connection in self.idle:
+            del self.idle[connection]
             connection.close()
             return True
         return False
-
-    def set_idle(self, connection: HttpConnection, is_idle: bool) -> None:
-        if is_idle:
-            self._idle[connection] = None
-        else:
-            self._idle.pop(connection, None)
 
     def shut_down(self) -> None:
         """Let running requests finish, close what is idle."""
         self.is_closing = True
         for connection in list(self._open):
-            connection.shut_down(connection in self._idle)
+            connection.shut_down(connection in self.idle)
 
     # events
 

@@ -10,6 +10,7 @@ full disconnect it.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -86,6 +87,7 @@ class WebSocketConnection:
                     nursery.start_soon(self._keep_sending)
                     await self._read(nursery, trailing)
                     nursery.cancel_scope.cancel()
+            self._session.close()  # before the closing handshake: nothing more is queued
             await self._close()
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the client is gone
@@ -162,7 +164,7 @@ class WebSocketConnection:
             context.session = session
             return context
 
-        return await self._workers.answer(request, new_context)
+        return await self._workers.answer_batch(request.entries, new_context)
 
     async def _begin_task(
         self, nursery: trio.Nursery, work: Callable[[], Awaitable[bytes]], is_text: bool, session: SessionRequest
@@ -252,13 +254,13 @@ class WebSocketConnection:
         return (frames[0] if len(frames) == 1 else b"".join(frames)), cost
 
     async def _send(self, data: bytes) -> None:
+        """Send within the write timeout, which is the deadline of the whole connection; only one task sends."""
         self._is_mid_frame = True
         for start in range(0, len(data), _SEND_CHUNK_BYTES):
             part = data if len(data) <= _SEND_CHUNK_BYTES else data[start : start + _SEND_CHUNK_BYTES]
-            with trio.move_on_after(self._config.write_timeout_seconds) as timeout:
-                await self._stream.send_all(part)
-            if timeout.cancelled_caught:
-                raise trio.BrokenResourceError("the client does not read")
+            self._scope.deadline = trio.current_time() + self._config.write_timeout_seconds
+            await self._stream.send_all(part)
+        self._scope.deadline = math.inf
         self._is_mid_frame = False
 
     async def _wait_for_room(self) -> None:

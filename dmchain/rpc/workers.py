@@ -14,7 +14,7 @@ from dmchain.chain.primitives.transaction import Transaction
 from dmchain.rpc.backend import BlockRecord, LogRecord, SyncStatus
 from dmchain.rpc.config import ServerConfig
 from dmchain.rpc.errors import CallTimeout, LimitExceeded, ServerBusy
-from dmchain.rpc.jsonrpc import Entry, Request, encode_batch
+from dmchain.rpc.jsonrpc import Entry, encode_batch
 from dmchain.rpc.registry import Context, Dispatcher, Job
 
 _SLICE_SECONDS = 0.002
@@ -61,16 +61,6 @@ class Workers:
         """The answer of a light call, or a job for `finish`."""
         return self._dispatcher.start(entry, context)
 
-    async def answer(self, request: Request, new_context: Callable[[], Context]) -> bytes:
-        """The whole answer to a request; b"" when there is nothing to send."""
-        if request.is_batch:
-            return await self._answer_batch(request.entries, new_context)
-        context = new_context()
-        step = self._dispatcher.start(request.entries[0], context)
-        if isinstance(step, bytes):
-            return step
-        return await self.finish(step, context)
-
     async def finish(self, job: Job, context: Context, timeout: float | None = None) -> bytes:
         """Run a job to its answer; `timeout` in seconds bounds it further."""
         limit = (
@@ -112,14 +102,24 @@ class Workers:
                     answer = self._dispatcher.poll(job)
         return self._dispatcher.expire(job) if answer is None else answer
 
-    async def _answer_batch(self, entries: Sequence[Entry], new_context: Callable[[], Context]) -> bytes:
-        """Entries one after the other, in order, within a time and a size."""
+    async def answer_batch(self, entries: Sequence[Entry], new_context: Callable[[], Context]) -> bytes:
+        """Entries one after the other, in order, within a time and a size; b"" when there is nothing to send."""
         config = self._config
         deadline = trio.current_time() + config.batch_timeout_seconds
         slice_end = trio.current_time() + _SLICE_SECONDS
         answers: list[bytes] = []
+        waiting: list[tuple[int, Job, Context]] = []
+        waiting_method = ""
         size = 0
+
+        async def settle() -> None:
+            for index, job, context in waiting:
+                answers[index] = await self.finish(job, context, max(0.0, deadline - trio.current_time()))
+            waiting.clear()
+
         for entry in entries:
+            if waiting and getattr(entry, "method", "") != waiting_method:
+                await settle()
             now = trio.current_time()
             if now >= slice_end:
                 await trio.lowlevel.checkpoint()
@@ -135,8 +135,14 @@ class Workers:
             context = new_context()
             step = self._dispatcher.start(entry, context)
             if not isinstance(step, bytes):
+                if step.deferred is not None:
+                    waiting.append((len(answers), step, context))
+                    waiting_method = step.method
+                    answers.append(b"")
+                    continue
                 step = await self.finish(step, context, deadline - now)
                 slice_end = trio.current_time() + _SLICE_SECONDS
             answers.append(step)
             size += len(step)
+        await settle()
         return encode_batch(answers)
