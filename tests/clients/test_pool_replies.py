@@ -174,6 +174,19 @@ def test_batch_of_a_hundred_transactions_is_mined(node: Node, account: LocalAcco
         assert node.wait_for_receipt(answer["result"])["status"] == "0x1"
 
 
+def test_transactions_of_a_batch_share_blocks_and_what_follows_sees_them(own_node: Node, account: LocalAccount) -> None:
+    """Blocks are on demand, and every answer waits for its transaction's block; but not one by one."""
+    before = int(own_node.call("eth_blockNumber"), 16)
+    requests = [("eth_sendRawTransaction", [sign(own_node, account, nonce)]) for nonce in range(50)]
+    requests.append(("eth_getTransactionCount", [account.address, "latest"]))
+    answers = own_node.post(
+        [{"jsonrpc": "2.0", "id": i, "method": m, "params": p} for i, (m, p) in enumerate(requests)]
+    )
+    assert [answer["id"] for answer in answers] == list(range(51))
+    assert answers[50]["result"] == hex(50)
+    assert int(own_node.call("eth_blockNumber"), 16) - before <= 25
+
+
 @pytest.mark.parametrize(
     ("payload", "code"),
     [
