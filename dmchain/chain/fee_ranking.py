@@ -35,7 +35,8 @@ class FeeRanking(Generic[Item]):
     """Items by effective tip: the highest first, or the lowest first when `lowest` is set; equal tips by lower `tie`.
 
     INVARIANT: a live item has two records, in `_by_tip` and `_rising` (lowest threshold first) if
-    base_fee <= cap - tip, else in `_by_cap` and `_falling` (highest threshold first). A record is live iff its stamp is its item's.
+    base_fee <= cap - tip, else in `_by_cap` and `_falling` (highest threshold first). A record is live iff its stamp
+    is its item's.
     """
 
     __slots__ = ("_base_fee", "_by_cap", "_by_tip", "_dead", "_falling", "_live", "_rising", "_sign", "_stamps")

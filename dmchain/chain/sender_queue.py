@@ -29,7 +29,7 @@ class Entry:
         self.nonce = tx.nonce
         self.arrival = arrival
         self.cost = tx.gas * tx.max_fee_per_gas + tx.value
-        self.tip_floor = self.cap_floor = 0
+        self.tip_floor = self.cap_floor = -1  # not known yet; differs from all that are
         self.authorities: tuple[Address, ...] = ()
         self.stamp = 0
 
@@ -117,7 +117,7 @@ class SenderQueue:
         return promoted
 
     def settle(self, nonce: int) -> tuple[list[Entry], list[Entry]]:
-        """The account has come to `nonce`: take out all entries below it, and return those of the run and the others."""
+        """The account has come to `nonce`: take out all entries below it; return those of the run and the others."""
         run = [self.entries.pop(at) for at in range(self.nonce, min(nonce, self.end))]
         stale = bisect_left(self.waiting, nonce)
         waited = [self.entries.pop(at) for at in self.waiting[:stale]]
@@ -136,6 +136,6 @@ class SenderQueue:
         for at in range(nonce, self.end):
             entry = self.entries[at]
             floors = self.floors(at, entry.tx)
-            if at > nonce and floors == (entry.tip_floor, entry.cap_floor):
+            if floors == (entry.tip_floor, entry.cap_floor):
                 return
             entry.tip_floor, entry.cap_floor = floors
