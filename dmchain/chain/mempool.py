@@ -20,9 +20,7 @@ other methods are called.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from collections.abc import Iterable
 from itertools import count
 
 from dmchain.chain.admission import (
@@ -38,160 +36,25 @@ from dmchain.chain.admission import (
     validate_replacement,
     validate_sender,
 )
+from dmchain.chain.block_candidates import BestTransactions
 from dmchain.chain.fee_ranking import FeeRanking
-from dmchain.chain.primitives.transaction import GAS_TRANSACTION, Transaction
+from dmchain.chain.pool_types import Added, Dropped, MempoolConfig, PoolChanges, PoolStatus
+from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import Address
 from dmchain.chain.sender_queue import Entry, SenderQueue
 
-MAX_PASSED_OVER = 256
-"""Transactions too big for what is left of a block that `best` passes over before it ends: a block that is nearly full
-must not cost a walk through the whole pool."""
-
-
-@dataclass(frozen=True, slots=True)
-class MempoolConfig:
-    """Limits of one pool. The defaults are geth's, but for the least tip: the base fee alone is a fee here."""
-
-    account_slots: int = 16
-    """Executable transactions of one account that are the last to be displaced."""
-    account_queue: int = 64
-    """Waiting transactions of one account."""
-    global_slots: int = 5_120
-    """Together with `global_queue`, the limit of all transactions. One account alone may fill it."""
-    global_queue: int = 1_024
-    """Waiting transactions of all accounts."""
-    max_bytes: int = 64 * 2**20
-    """Encoded bytes of all transactions. Decoded ones take up to about 5 times that in memory."""
-    max_transaction_bytes: int = 128 * 1024
-    price_bump_percent: int = 10
-    min_tip_wei: int = 0
-    lifetime_seconds: float = 3 * 3600.0
-    """A transaction that waits longer is dropped."""
-    delegated_slots: int = 1
-    """Transactions of an account with a delegation, or with one in a pooled authorization."""
-    refuse_below_base_fee: bool = False
-    """Refuse what the next block cannot take, as devnets do, instead of keeping it for cheaper times."""
-
-    @classmethod
-    def devnet(cls) -> MempoolConfig:
-        """For one's own machine: tests send thousands of transactions from one account, in any order."""
-        return cls(
-            account_queue=16_384,
-            global_slots=200_000,
-            global_queue=65_536,
-            max_bytes=512 * 2**20,
-            delegated_slots=4_096,
-            refuse_below_base_fee=True,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """A transaction the pool gave up: `reason` is "evicted", "expired", "gas-limit", "account-limit" or "removed"."""
-
-    transaction: Transaction
-    reason: str
-
-
-@dataclass(slots=True)
-class PoolChanges:
-    """What a call did, in order. `promoted`: executable from now on, to be announced. `demoted`: waiting from now on.
-
-    `settled`: the account's nonce has passed them, in a block or by a competitor.
-    """
-
-    promoted: list[Transaction] = field(default_factory=list)
-    demoted: list[Transaction] = field(default_factory=list)
-    dropped: list[Dropped] = field(default_factory=list)
-    settled: list[Transaction] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """The pool took `transaction`; `replaced` had the same sender and nonce.
-
-    `changes.promoted` includes it if it is executable.
-    """
-
-    transaction: Transaction
-    executable: bool
-    replaced: Transaction | None
-    changes: PoolChanges
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStatus:
-    """Numbers of transactions, and the bytes of their encodings."""
-
-    pending: int
-    queued: int
-    size_bytes: int
-
+__all__ = [
+    "Added",
+    "BestTransactions",
+    "Dropped",
+    "Mempool",
+    "MempoolConfig",
+    "PoolChanges",
+    "PoolHead",
+    "PoolStatus",
+]
 
 ByNonce = dict[int, Transaction]
-
-
-class BestTransactions(Iterator[Transaction]):
-    """Executable transactions for a block: highest effective tip first, then first come; nonces of a sender in order.
-
-    After each one the builder may call `skip_sender` (it could not be executed) or `use_gas` (it was). Transactions
-    whose gas limit is above what is left are passed over, with what follows them from the same sender.
-    """
-
-    __slots__ = ("_base_fee", "_heads", "_last", "_next_head", "_passed_over", "_successors", "gas_left")
-
-    def __init__(self, heads: Iterator[tuple[int, int, Entry]], base_fee: int, gas_limit: int) -> None:
-        self._heads = heads
-        self._next_head = next(heads, None)
-        self._base_fee = base_fee
-        self._successors: list[tuple[int, int, Entry]] = []
-        self._last: Entry | None = None
-        self._passed_over = 0
-        self.gas_left = gas_limit
-
-    def use_gas(self, gas_used: int) -> None:
-        """Tell what the last transaction took of the block."""
-        self.gas_left -= gas_used
-
-    def skip_sender(self) -> None:
-        """Leave out what else the sender of the last transaction has."""
-        self._last = None
-
-    def __next__(self) -> Transaction:
-        if self._last is not None:
-            self._offer_successor(self._last)
-            self._last = None
-        while self.gas_left >= GAS_TRANSACTION and self._passed_over <= MAX_PASSED_OVER:
-            entry = self._pop()
-            if entry is None:
-                break
-            tx: Transaction | None = entry.tx
-            if tx is None:  # dropped while we iterate
-                continue
-            if tx.gas > self.gas_left:
-                self._passed_over += 1
-                continue
-            self._last = entry
-            return tx
-        raise StopIteration
-
-    def _offer_successor(self, entry: Entry) -> None:
-        queue, nonce = entry.queue, entry.nonce + 1
-        successor = queue.entries.get(nonce)
-        if successor is None or nonce >= queue.end:
-            return
-        tip = successor.tx.effective_gas_price(self._base_fee) - self._base_fee
-        heappush(self._successors, (-tip, successor.arrival, successor))
-
-    def _pop(self) -> Entry | None:
-        """The next by tip and arrival, or None when what is left pays less than the base fee."""
-        head, successors = self._next_head, self._successors
-        if head is not None and (not successors or (-head[0], head[1]) < successors[0][:2]):
-            self._next_head = next(self._heads, None)
-            return head[2] if head[0] >= 0 else None
-        if not successors or successors[0][0] > 0:
-            return None
-        return heappop(successors)[2]
 
 
 class Mempool:

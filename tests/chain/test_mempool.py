@@ -9,7 +9,8 @@ from dmchain.chain.admission import (
     ReplacementUnderpriced,
     Underpriced,
 )
-from dmchain.chain.mempool import MAX_PASSED_OVER, Added, Dropped, Mempool, MempoolConfig
+from dmchain.chain.block_candidates import MAX_PASSED_OVER
+from dmchain.chain.mempool import Added, Dropped, Mempool, MempoolConfig
 from dmchain.chain.primitives.codec import encode
 from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.errors import (
