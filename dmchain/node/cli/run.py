@@ -22,10 +22,11 @@ import trio
 from dmchain.chain.genesis import DEFAULT_GAS_LIMIT, load_genesis
 from dmchain.chain.mempool import MempoolConfig
 from dmchain.chain.primitives.crypto import PrivateKey
-from dmchain.chain.primitives.errors import DmchainError
-from dmchain.chain.primitives.types import UINT64_MAX
+from dmchain.chain.primitives.errors import DmchainError, StorageError
+from dmchain.chain.primitives.types import UINT64_MAX, ZERO_ADDRESS, Address
 from dmchain.marketplace_vm.vm import prepare_thread_stacks
-from dmchain.node.cli.parameters import GAS_LIMIT, checksum
+from dmchain.node.cli.parameters import ADDRESS, GAS_LIMIT, checksum
+from dmchain.node.config import Config, load_config, render_config
 from dmchain.node.devnet import (
     DEFAULT_BALANCE_ETHER,
     DEFAULT_CHAIN_ID,
@@ -35,11 +36,11 @@ from dmchain.node.devnet import (
     genesis_document,
 )
 from dmchain.node.home import Home, open_home, write_atomically
-from dmchain.node.keystore import DEVNET_MNEMONIC, derive_keys
-from dmchain.node.logs import set_up_logging
+from dmchain.node.keystore import DEVNET_MNEMONIC, derive_keys, devnet_keys
+from dmchain.node.logs import LEVELS, set_up_logging
 from dmchain.node.node import ENGINES, Node, NodeSettings, open_node
 from dmchain.node.production import ProductionConfig
-from dmchain.rpc.config import ServerConfig
+from dmchain.rpc.config import MethodLimits, ServerConfig
 
 MAX_ACCOUNTS = 1000
 
@@ -76,7 +77,7 @@ class BlockTime(click.ParamType):
 @click.option("--engine", type=click.Choice(ENGINES), default="native", show_default=True)
 @click.option("--cors-origin", "cors_origins", multiple=True, help="Web origin to serve besides localhost; * for all.")
 @click.option("--vhost", "vhosts", multiple=True, help="Name allowed in the Host header; * for all.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True)
+@click.option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print what --ready-file holds instead of a table.")
 def devnet(
     port: int,
@@ -210,3 +211,114 @@ async def _run_until_signal(settings: NodeSettings, report: Any) -> None:
             async for number in signals:
                 logging.getLogger("dmchain.node").info("stopping on %s", signal.Signals(number).name)
                 return
+
+
+@click.command()
+@click.option("--home", type=click.Path(path_type=Path, file_okay=False), required=True, help="Made if needed.")
+@click.option("--genesis", "genesis_file", type=click.Path(path_type=Path, dir_okay=False), help="The network's genesis.json.")
+@click.option("--chain-id", type=click.IntRange(1, UINT64_MAX), default=DEFAULT_CHAIN_ID, show_default=True,
+              help="Of a new genesis, where --genesis names none.")  # fmt: skip
+@click.option("--coinbase", type=ADDRESS, help="Who gets the tips of this node's blocks.")
+def init(home: Path, genesis_file: Path | None, chain_id: int, coinbase: bytes | None) -> None:
+    """Make a home directory with config.toml and genesis.json.
+
+    \b
+    Example:
+      dmchain init --home ./my-node && dmchain node --home ./my-node
+    """
+    with open_home(home, create=True) as place:
+        for path in (place.config, place.genesis):
+            if path.exists():
+                raise StorageError(f"{path}: exists already", hint="use another --home; nothing was changed")
+        if genesis_file is not None:
+            load_genesis(genesis_file)
+            document = genesis_file.read_bytes()
+        else:
+            accounts = {key.address: DEFAULT_BALANCE_ETHER * WEI_PER_ETHER for key in devnet_keys(10)}
+            document = json.dumps(genesis_document(accounts, chain_id=chain_id), indent=2).encode() + b"\n"
+            click.echo("the genesis funds the ten public test accounts: for trials only", err=True)
+        write_atomically(place.genesis, document)
+        values = {} if coinbase is None else {"production.coinbase": checksum(coinbase)}
+        write_atomically(place.config, render_config(values).encode())
+        place.keys.mkdir(mode=0o700, exist_ok=True)
+        click.echo(f"made {home}: edit config.toml, then run `dmchain node --home {home}`", err=True)
+
+
+@click.command()
+@click.option("--home", type=click.Path(path_type=Path, file_okay=False), required=True, envvar="DMCHAIN_HOME")
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--engine", type=click.Choice(ENGINES))
+@click.option("--archive/--no-archive", default=None, help="Keep the state of every height.")
+@click.option("--log-level", type=click.Choice(LEVELS))
+@click.option("--ready-file", type=click.Path(path_type=Path, dir_okay=False), help="Write JSON here when it answers.")
+def node(
+    home: Path,
+    host: str | None,
+    port: int | None,
+    engine: str | None,
+    archive: bool | None,
+    log_level: str | None,
+    ready_file: Path | None,
+) -> None:
+    """Run the node of a home directory until Ctrl-C or SIGTERM.
+
+    \b
+    Example:
+      dmchain node --home ./my-node --port 8545
+    """
+    with open_home(home) as place:
+        config = load_config(
+            place.config,
+            flags={
+                "rpc.host": host,
+                "rpc.port": port,
+                "execution.engine": engine,
+                "execution.archive": archive,
+                "log.level": log_level,
+            },
+        )
+        set_up_logging(config["log.level"], as_json=config["log.json"])
+        settings = node_settings(place, config)
+
+        def report(running: Node) -> None:
+            facts = {"rpc": running.url, "ws": running.websocket_url, "chainId": running.chain.rules.chain_id}
+            if ready_file is not None:
+                write_atomically(ready_file, json.dumps({**facts, "pid": os.getpid()}, indent=2).encode() + b"\n")
+            click.echo(f"listening on {running.url} and {running.websocket_url}", err=True)
+
+        run_node(settings, report)
+
+
+def node_settings(home: Home, config: Config) -> NodeSettings:
+    """What the settings of a home directory mean."""
+    coinbase = config["production.coinbase"]
+    heartbeat = config["production.heartbeat"]
+    return NodeSettings(
+        data=home.data,
+        genesis=load_genesis(home.genesis),
+        production=ProductionConfig(
+            coinbase=Address(bytes.fromhex(coinbase[2:])) if coinbase else ZERO_ADDRESS,
+            gas_limit=config["production.gas_limit"],
+            block_time_seconds=config["production.block_time"],
+            gather_seconds=config["production.gather"],
+            heartbeat_seconds=heartbeat or None,
+        ),
+        rpc=ServerConfig(
+            host=config["rpc.host"],
+            port=config["rpc.port"],
+            vhosts=config["rpc.vhosts"],
+            cors_origins=config["rpc.cors_origins"],
+            heavy_timeout_seconds=config["rpc.call_timeout"],
+        ),
+        limits=MethodLimits(gas_cap=config["rpc.gas_cap"]),
+        mempool=MempoolConfig(
+            global_slots=config["pool.global_slots"],
+            max_bytes=config["pool.max_bytes"],
+            lifetime_seconds=config["pool.lifetime"],
+            min_tip_wei=config["pool.min_tip"],
+        ),
+        engine=config["execution.engine"],
+        history_window=config["execution.history_window"],
+        archive=config["execution.archive"],
+    )
