@@ -30,7 +30,13 @@ from dmchain.chain.primitives.errors import (
     InsufficientFunds,
     TransactionTypeNotSupported,
 )
-from dmchain.chain.primitives.transaction import GAS_TRANSACTION, AccessList, Authorization, compute_gas_due
+from dmchain.chain.primitives.transaction import (
+    DYNAMIC_FEE,
+    GAS_TRANSACTION,
+    AccessList,
+    Authorization,
+    compute_gas_due,
+)
 from dmchain.chain.primitives.types import UINT64_MAX, ZERO_HASH, Address, Hash32
 from dmchain.chain.rules import GAS_PER_BLOB, Rules
 from dmchain.chain.store.kv import Reader
@@ -227,8 +233,10 @@ class _Words:
 class PreparedCall:
     """A call that can be run again and again with different gas limits, each time from the same state.
 
-    Has the fields that the executor reads of a transaction. Belongs to one thread.
+    Has the fields that the executor reads of a transaction; `price` is wei per gas. Belongs to one thread.
     """
+
+    type = DYNAMIC_FEE
 
     def __init__(self, block: BlockRun, message: CallMessage, gas_cap: int) -> None:
         """Raises InvalidTransaction for what no gas limit can mend."""
@@ -245,16 +253,16 @@ class PreparedCall:
         self.max_fee_per_blob_gas = message.max_fee_per_blob_gas or 0
         self.set_access_list(message.access_list)
         self._account = self._flat.account(self.sender) or NO_ACCOUNT
-        self._nonce = self._account[0] if message.nonce is None else message.nonce
+        self.nonce = self._account[0] if message.nonce is None else message.nonce
         self._wanted_gas = message.gas
         self._gas_cap = gas_cap
         self._check_form()
         base_fee = block.environment.base_fee
         if self.max_fee_per_gas or self.max_priority_fee_per_gas:
             validate_fees(self, base_fee)  # type: ignore[arg-type]
-            self._price = min(self.max_fee_per_gas, base_fee + self.max_priority_fee_per_gas)
+            self.price = min(self.max_fee_per_gas, base_fee + self.max_priority_fee_per_gas)
         else:
-            self._price = 0
+            self.price = 0
         self.gas = self.default_gas()
 
     def _check_form(self) -> None:
@@ -349,13 +357,13 @@ class PreparedCall:
             raise InsufficientFunds(
                 f"insufficient funds for gas * price + value: address 0x{self.sender.hex()} have {balance} want {cost}"
             )
-        fee = gas * self._price
+        fee = gas * self.price
         if blob_gas and self.max_fee_per_blob_gas:
             fee += blob_gas * self._block.environment.blob_base_fee
         flat = self._flat
         flat.account(self.sender)
         flat.put_account(self.sender, (min(nonce + 1, UINT64_MAX), balance - fee, code_hash, root))
-        return self._block.run_message(self, self.sender, self._price, self._nonce)
+        return self._block.run_message(self, self.sender, self.price, self.nonce)
 
 
 def to_result(outcome: CallOutcome) -> CallResult:
@@ -484,6 +492,20 @@ class StateView:
         if len(flat.acc) + len(flat.sto) <= MAX_KEPT_ENTRIES:
             self._idle.append(idle)
 
+    def detached(
+        self,
+        message: CallMessage,
+        stop: StopSignal = NEVER_STOP,
+        state_overrides: StateOverrides | None = None,
+        block_overrides: BlockOverrides | None = None,
+    ) -> tuple[BlockRun, AccessRecorder]:
+        """An executor on a state of its own, which nobody uses again, and the recorder of what it accesses."""
+        flat = FlatState(self.reader, codes=self._codes)
+        flat.warm = recorder = AccessRecorder()
+        block = self._overridden(flat, message, state_overrides or {}, block_overrides)
+        block.state.stop = stop
+        return block, recorder
+
     def create_access_list(
         self,
         message: CallMessage,
@@ -494,11 +516,7 @@ class StateView:
         block_overrides: BlockOverrides | None = None,
     ) -> AccessListResult:
         """Find the access list that saves most: run with what the run before touched until nothing new comes up."""
-        flat = FlatState(self.reader, codes=self._codes)
-        recorder = AccessRecorder()
-        flat.warm = recorder
-        block = self._overridden(flat, message, state_overrides or {}, block_overrides)
-        block.state.stop = stop
+        block, recorder = self.detached(message, stop, state_overrides, block_overrides)
         prepared = PreparedCall(block, message, gas_cap)
         found = merge_access_list(message.access_list, (), frozenset(), frozenset())
         while True:

@@ -169,7 +169,7 @@ class BlockRun:
         ):
             return self._transfer(transaction, price)
         outcome = self._run(transaction, price)
-        return self._finish_transaction(transaction, price, outcome)
+        return self.finish_transaction(transaction, price, outcome)
 
     def validate_transaction(self, tx: Transaction) -> Account:
         """All rules that the block and the state decide; raises a subclass of InvalidTransaction.
@@ -339,7 +339,7 @@ class BlockRun:
             flat.increment_nonce(authority)
         return refund
 
-    def _finish_transaction(self, tx: Transaction, price: int, outcome: CallOutcome) -> Receipt:
+    def finish_transaction(self, tx: Transaction, price: int, outcome: CallOutcome) -> Receipt:
         flat = self.flat
         sender = tx.sender
         flat.set_balance(sender, flat.get_balance(sender) + (tx.gas - outcome.gas_used) * price)
