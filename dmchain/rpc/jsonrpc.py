@@ -161,8 +161,13 @@ def describe(value: Any) -> str:
 
 
 def encode_result(id_: bytes, result: Any) -> bytes:
-    """An answer. Raises orjson.JSONEncodeError (a TypeError) when `result` is not fit for JSON, a bug of ours."""
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (id_, orjson.dumps(result))
+    """An answer. Raises TypeError when `result` is not fit for JSON, a bug of ours."""
+    try:
+        body = orjson.dumps(result)
+    except orjson.JSONEncodeError:
+        # orjson goes 254 levels deep, a trace of nested calls up to 2050
+        body = json.dumps(result, separators=(",", ":")).encode()
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (id_, body)
 
 
 def encode_error(id_: bytes, error: RpcError) -> bytes:
