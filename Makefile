@@ -1,0 +1,38 @@
+# Each target does the set-up it needs and is quick when that is done. Paths are relative: a space in them is fine.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup node-setup devnet test conformance bench lint clean
+
+BIN := .venv/bin
+ARGS ?=
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+setup: ## Create .venv and install dmchain in it
+	@tools/setup.sh
+
+node-setup: setup
+	@tools/setup_node.sh
+
+devnet: setup ## Run a development network on port 8545; ARGS="--port 0 …" passes options on
+	@exec $(BIN)/dmchain devnet $(ARGS)
+
+test: node-setup ## Run the tests; ARGS="-k name" passes options on to pytest
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+
+conformance: setup ## Run the whole sample of published Ethereum fixtures on both engines
+	@CONFORMANCE=full $(BIN)/python -m pytest -q -n 2 tests/conformance $(ARGS)
+
+bench: node-setup ## Measure, beside anvil and plain py-evm; each script prints a table
+	@for script in startup engine precompiles throughput; do $(BIN)/python bench/$$script.py $(ARGS); done
+
+lint: setup ## Check style and types
+	@$(BIN)/ruff check dmchain tests bench
+	@$(BIN)/mypy
+
+clean: ## Remove what the targets made
+	rm -rf .venv .setup build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
