@@ -17,6 +17,7 @@ from dmchain.marketplace_vm.state import CodeCache, FlatState
 from dmchain.marketplace_vm.translate import Policy, Translator
 from dmchain.marketplace_vm.vm import (
     CancunTransactionContext,
+    DmComputation,
     DmState,
     Message,
     OsakaComputation,
@@ -109,6 +110,7 @@ def run(
     value: int = 0,
     static: bool = False,
     depth: int = 0,
+    kind: type[DmComputation] | None = None,
 ) -> Outcome:
     """Run one message from SENDER as the whole of a transaction."""
     flat = state.flat
@@ -117,7 +119,7 @@ def run(
     message = Message(
         gas=gas, to=to, sender=SENDER, value=value, data=data, code=flat.get_code(to), is_static=static, depth=depth
     )
-    return finish(state, runner, message, before)
+    return finish(state, kind or computation_class(runner), message, before)
 
 
 def create(state: DmState, runner: Runner, initcode: bytes, *, gas: int = 1_000_000) -> Outcome:
@@ -134,15 +136,19 @@ def create(state: DmState, runner: Runner, initcode: bytes, *, gas: int = 1_000_
         code=initcode,
         create_address=keccak(initcode)[12:],
     )
-    return finish(state, runner, message, before)
+    return finish(state, computation_class(runner), message, before)
 
 
-def finish(state: DmState, runner: Runner, message: Message, before: Any) -> Outcome:
-    flat = state.flat
+def execute(state: DmState, kind: type[DmComputation], message: Message) -> Any:
+    """Run a message and return its computation."""
     context = CancunTransactionContext(gas_price=9, origin=SENDER, blob_versioned_hashes=[b"\x01" + bytes(31)])
-    kind = computation_class(runner)
     apply = kind.apply_create_message if message.is_create else kind.apply_message
-    computation = apply(state, message, context)
+    return apply(state, message, context)
+
+
+def finish(state: DmState, kind: type[DmComputation], message: Message, before: Any) -> Outcome:
+    flat = state.flat
+    computation = execute(state, kind, message)
     deleted = sorted(computation.get_accounts_for_deletion())
     after = snapshot(flat)
     warm, transient = set(flat.warm), {key: value for key, value in flat.transient.items() if any(value)}
