@@ -13,6 +13,8 @@ from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol
 from dmchain.chain.primitives.errors import DmchainError
 
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
+FREE_BODY_BYTES = 65_536
+"""Of a request's body that are not counted against the budget of all requests."""
 _FAST = 1
 """zlib's quickest level: hex JSON shrinks to a third at some 100 MB/s; higher levels gain little."""
 
@@ -107,8 +109,8 @@ class BoundedDeflate(PerMessageDeflate):
         return super().frame_inbound_complete(proto, fin)
 
 
-class SendBudget:
-    """Bytes that all connections together hold for clients who have not taken them yet."""
+class ByteBudget:
+    """Bytes that all connections together may hold: of requests under way, or of answers not taken yet."""
 
     __slots__ = ("_limit", "_used")
 

@@ -27,6 +27,8 @@ class MethodLimits:
     max_fee_history_percentiles: int = 100
     max_filters: int = 10_000
     """Polling filters of all clients together; each costs a few hundred bytes."""
+    max_filter_terms: int = 500_000
+    """Addresses and topics of all filters together, and of all log subscriptions together: some 50 MB."""
     filter_lifetime_seconds: float = 300.0
     """A filter nobody polled for so long is forgotten; geth's default."""
     max_subscriptions_per_connection: int = 256
@@ -77,6 +79,8 @@ class ServerConfig:
     """All entries of a batch together; the rest is answered with a timeout error."""
     websocket_ping_seconds: float = 30.0
     """Of quiet before a ping; a connection that says nothing after two pings is closed."""
+    max_request_bytes_held: int = 64 * MIB
+    """Bodies of all requests under way, beyond the first 64 KiB of each: parsed they can take twenty times as much."""
     max_unsent_bytes: int = 256 * MIB
     """Answers and notifications of all connections that slow clients have not taken yet."""
     websocket_queue_bytes: int = 16 * MIB

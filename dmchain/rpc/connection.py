@@ -11,8 +11,8 @@ import h11
 import orjson
 import trio
 
-from dmchain.rpc.compression import BadEncoding, BodyTooLarge, compress, decompress
-from dmchain.rpc.errors import InvalidRequest, LimitExceeded
+from dmchain.rpc.compression import FREE_BODY_BYTES, BadEncoding, BodyTooLarge, compress, decompress
+from dmchain.rpc.errors import InvalidRequest, ServerBusy
 from dmchain.rpc.guard import is_same_origin
 from dmchain.rpc.jsonrpc import NULL_ID, encode_error, parse_request
 from dmchain.rpc.websocket import WebSocketConnection
@@ -25,6 +25,8 @@ SEND_CHUNK_BYTES = 65_536
 _COMPRESS_IN_THREAD_BYTES = 262_144
 _SURELY_TAKEN_BYTES = 4_096
 """Shorter answers fit the socket's buffer, unless a client sends and never reads: the idle timeout is enough for it."""
+_FEW_CHUNKS = 2_000
+_LEAST_CHUNK_BYTES = 64
 _LINGER_SECONDS = 2.0
 _LINGER_READS = 1_000
 _HEADER_NAMES = re.compile(rb"[A-Za-z0-9_\-, ]{1,1000}\Z")
@@ -40,6 +42,7 @@ class HttpConnection:
         self._stream = stream
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._config.max_header_bytes)
         self._scope = trio.CancelScope()
+        self._held = 0
         self._is_timed = False  # whether the deadline is about the request at hand, not about being idle
         self._websocket: WebSocketConnection | None = None
 
@@ -68,10 +71,19 @@ class HttpConnection:
             try:
                 while await self._serve_request():
                     self._h11.start_next_cycle()
+                    self._release()
             except h11.RemoteProtocolError as error:
                 await self._send_protocol_error(error)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # the client is gone
+            finally:
+                self._release()
+
+    def _release(self) -> None:
+        """The request at hand is answered: its body is no longer held."""
+        if self._held:
+            self._server.requests.give_back(self._held)
+            self._held = 0
 
     async def _serve_request(self) -> bool:
         """Read and answer one request; False when the connection ends."""
@@ -130,32 +142,48 @@ class HttpConnection:
             raise h11.RemoteProtocolError(f"headers too large: the limit is {self._config.max_header_bytes} bytes", 431)
         return {name.lower(): value for name, value in items}
 
-    async def _read_body(self, headers: dict[bytes, bytes]) -> bytes:
-        """The decompressed body; raises BodyTooLarge and BadEncoding."""
+    async def _read_body(self, headers: dict[bytes, bytes]) -> bytes | bytearray:
+        """The decompressed body; raises BodyTooLarge, BadEncoding and ServerBusy."""
         limit = self._config.max_body_bytes
         # h11 has checked that it is a number
         if int(headers.get(b"content-length", b"0")) > limit:
             raise BodyTooLarge(limit)
         if self._h11.they_are_waiting_for_100_continue:
             await self._stream.send_all(self._send(h11.InformationalResponse(status_code=100, headers=[])))
-        chunks: list[bytes] = []
-        size = 0
+        body = bytearray()
+        chunks = 0
         while True:
             event = self._h11.next_event()
             if event is h11.NEED_DATA:
                 await self._receive_more()
             elif isinstance(event, h11.Data):
-                size += len(event.data)
-                if size > limit:
+                body += event.data
+                chunks += 1
+                if len(body) > limit:
                     raise BodyTooLarge(limit)
-                chunks.append(bytes(event.data))
+                if chunks > _FEW_CHUNKS and len(body) < chunks * _LEAST_CHUNK_BYTES:
+                    raise BadEncoding(f"the body comes in chunks of less than {_LEAST_CHUNK_BYTES} bytes")
+                self._hold(len(body))
             elif isinstance(event, h11.EndOfMessage):
                 break
             else:
                 raise trio.BrokenResourceError("the client left")
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
-        return body if encoding == "identity" else decompress(body, encoding, limit)
+        if encoding == "identity":
+            return body
+        plain = decompress(bytes(body), encoding, limit)
+        self._hold(len(plain))
+        return plain
+
+    def _hold(self, size: int) -> None:
+        """Count a body of `size` bytes against the server's budget until the request is answered."""
+        more = size - FREE_BODY_BYTES - self._held
+        if more <= 0:
+            return
+        if not self._server.requests.has_room(more):
+            raise ServerBusy("too many large requests are under way")
+        self._server.requests.take(more)
+        self._held += more
 
     def _set_timeout(self, seconds: float) -> None:
         self._scope.deadline = trio.current_time() + seconds
@@ -173,6 +201,9 @@ class HttpConnection:
             extra = [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
         try:
             body = await self._read_body(headers)
+        except ServerBusy as error:
+            await self._respond(503, encode_error(NULL_ID, error), [_JSON, *extra])
+            return
         except BodyTooLarge as error:
             await self._respond(413, encode_error(NULL_ID, InvalidRequest(str(error))), [_JSON, *extra])
             return
@@ -180,8 +211,8 @@ class HttpConnection:
             await self._respond(415, encode_error(NULL_ID, InvalidRequest(str(error))), [_JSON, *extra])
             return
         answer = await self._answer(body)
-        if not self._server.budget.has_room(len(answer)):
-            answer = encode_error(NULL_ID, LimitExceeded("server is busy: too many answers wait for slow clients"))
+        if not self._server.unsent.has_room(len(answer)):
+            answer = encode_error(NULL_ID, ServerBusy("too many answers wait for slow clients"))
         if len(answer) >= self._config.compress_min_bytes and _takes_gzip(headers):
             if len(answer) >= _COMPRESS_IN_THREAD_BYTES:
                 answer = await trio.to_thread.run_sync(compress, answer)
@@ -190,7 +221,7 @@ class HttpConnection:
             extra.append((b"content-encoding", b"gzip"))
         await self._respond(200, answer, [_JSON, *extra])
 
-    async def _answer(self, body: bytes) -> bytes:
+    async def _answer(self, body: bytes | bytearray) -> bytes:
         server = self._server
         request = parse_request(body, self._config.max_batch_entries)
         if request.is_batch:
@@ -264,9 +295,7 @@ class HttpConnection:
             await self._respond(403, *_refuse_origin(origin))
             return
         server = self._server
-        self._websocket = WebSocketConnection(
-            self._stream, self._config, server.workers, server.hub, server.budget, server.new_context
-        )
+        self._websocket = WebSocketConnection(self._stream, server)
         self._set_timeout(math.inf)
         if server.is_closing:
             return
@@ -305,7 +334,7 @@ class HttpConnection:
             await self._linger()
 
     async def _send_large(self, data: bytes) -> None:
-        budget = self._server.budget
+        budget = self._server.unsent
         budget.take(len(data))
         try:
             for start in range(0, len(data), SEND_CHUNK_BYTES):

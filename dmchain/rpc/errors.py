@@ -103,10 +103,10 @@ class TooManyResults(LimitExceeded):
 
 
 class ServerBusy(LimitExceeded):
-    """Too many heavy calls wait already."""
+    """Too much is under way already, of all clients together."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"server is busy: more than {limit} heavy calls are waiting", hint="try again later")
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"server is busy: {reason}", hint="try again later")
 
 
 class StateUnavailable(RpcError):

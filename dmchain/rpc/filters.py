@@ -53,8 +53,10 @@ class FilterTable:
     INVARIANT: `_filters` is ordered by last poll, so expiry looks only at its front.
     """
 
-    def __init__(self, max_filters: int, lifetime_seconds: float, new_id: Callable[[], str]) -> None:
+    def __init__(self, max_filters: int, max_terms: int, lifetime_seconds: float, new_id: Callable[[], str]) -> None:
         self._max_filters = max_filters
+        self._max_terms = max_terms
+        self._terms = 0
         self._lifetime = lifetime_seconds
         self._new_id = new_id
         self._filters: OrderedDict[str, Filter] = OrderedDict()
@@ -74,6 +76,10 @@ class FilterTable:
                     f"too many filters: the limit is {self._max_filters}",
                     hint="uninstall filters, or use eth_subscribe over a WebSocket",
                 )
+            terms = 0 if criteria is None else criteria.terms
+            if self._terms + terms > self._max_terms:
+                raise LimitExceeded(f"too many addresses and topics in filters: the limit is {self._max_terms}")
+            self._terms += terms
             cursor = self._ring_end if kind is FilterKind.PENDING else next_height
             filter_id = self._new_id()
             self._filters[filter_id] = Filter(filter_id, kind, cursor, now, criteria)
@@ -95,7 +101,7 @@ class FilterTable:
 
     def remove(self, filter_id: str) -> bool:
         with self._lock:
-            return self._filters.pop(filter_id, None) is not None
+            return self._pop(filter_id)
 
     def advance(self, entry: Filter, cursor: int, next_height: int) -> None:
         """Note that `cursor` to `next_height` - 1 were reported, unless the chain was reverted meanwhile."""
@@ -109,7 +115,7 @@ class FilterTable:
             missed = self._ring_end - entry.cursor
             if missed > len(self._ring):
                 # Rather no filter than one that forgets: clients set up a new one.
-                self._filters.pop(entry.id, None)
+                self._pop(entry.id)
                 raise FilterNotFound()
             entry.cursor = self._ring_end
             return list(islice(self._ring, len(self._ring) - missed, None))
@@ -120,7 +126,13 @@ class FilterTable:
             first = next(iter(self._filters.values()))
             if first.last_poll > oldest_poll:
                 return
-            del self._filters[first.id]
+            self._pop(first.id)
+
+    def _pop(self, filter_id: str) -> bool:
+        entry = self._filters.pop(filter_id, None)
+        if entry is not None and entry.criteria is not None:
+            self._terms -= entry.criteria.terms
+        return entry is not None
 
     # Observer
 

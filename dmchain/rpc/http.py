@@ -20,7 +20,7 @@ import trio
 from dmchain.chain.primitives.transaction import Transaction
 from dmchain.rpc.api import build_methods
 from dmchain.rpc.backend import Backend, BlockRecord, LogRecord, Observer, SyncStatus
-from dmchain.rpc.compression import SendBudget
+from dmchain.rpc.compression import ByteBudget
 from dmchain.rpc.config import MethodLimits, ServerConfig
 from dmchain.rpc.connection import HttpConnection
 from dmchain.rpc.filters import FilterTable
@@ -98,9 +98,10 @@ class Server:
         self.is_host_allowed = host_rule(config.vhosts)
         self.is_origin_allowed = origin_rule(config.cors_origins)
         self.is_closing = False
-        self.budget = SendBudget(config.max_unsent_bytes)
-        self.filters = FilterTable(limits.max_filters, limits.filter_lifetime_seconds, new_id)
-        self.hub = Hub(limits.max_subscriptions, limits.max_subscriptions_per_connection, new_id, self._wake)
+        self.unsent = ByteBudget(config.max_unsent_bytes)
+        self.requests = ByteBudget(config.max_request_bytes_held)
+        self.filters = FilterTable(limits.max_filters, limits.max_filter_terms, limits.filter_lifetime_seconds, new_id)
+        self.hub = Hub(limits, new_id, self._wake)
         bell = BlockBell()
         self.workers = Workers(Dispatcher(build_methods(backend), report_bug), config, bell)
         self._observers: tuple[Observer, ...] = (self.filters, self.hub, bell)

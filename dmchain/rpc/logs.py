@@ -6,7 +6,7 @@ from typing import Any
 
 from dmchain.rpc.backend import LogQuery
 from dmchain.rpc.blocks import get_height
-from dmchain.rpc.errors import BlockNotFound, InvalidParams, LimitExceeded
+from dmchain.rpc.errors import BlockNotFound, InvalidParams, LimitExceeded, TooManyResults
 from dmchain.rpc.filters import Filter, FilterKind, FilterNotFound
 from dmchain.rpc.format import Json, format_data, format_logs
 from dmchain.rpc.params import Argument, BlockNumber, LogFilter, log_filter_parser, parse_bool, parse_string
@@ -19,6 +19,7 @@ ALTERNATIVES_PARSED = 100_000
 parse_log_filter = log_filter_parser(ALTERNATIVES_PARSED, ALTERNATIVES_PARSED)
 FILTER = Argument("filter", parse_log_filter)
 FILTER_ID = Argument("filterId", parse_string)
+_NO_LIMIT = 2**63
 _INLINE_BLOCKS = 16
 """New blocks whose hashes a block filter reads without a worker thread."""
 
@@ -153,12 +154,21 @@ def _take_logs(context: Context, entry: Filter, cursor: int, head: int) -> list[
         first = max(first, criteria.first)
     if isinstance(criteria.last, int):
         last = min(last, criteria.last)
-    found: list[Json] = []
-    if first <= last:
-        query = criteria.query(first, last)
-        found = format_logs(context.backend.chain.logs(query, context.limits.max_log_results, context.stop))
+    if first > last:
+        context.filters.advance(entry, cursor, head + 1)
+        return []
+    limit = context.limits.max_log_results
+    while True:
+        try:
+            found = context.backend.chain.logs(criteria.query(first, last), limit, context.stop)
+            break
+        except TooManyResults:
+            # The rest waits for the next poll; one block must be taken whole, or the filter would stand still.
+            if first == last:
+                limit = _NO_LIMIT
+            last = head = (first + last) // 2
     context.filters.advance(entry, cursor, head + 1)
-    return found
+    return format_logs(found)
 
 
 @methods.add("eth_getFilterLogs", arguments=(FILTER_ID,))

@@ -439,6 +439,11 @@ class LogFilter:
     addresses: frozenset[Address]
     topics: tuple[frozenset[bytes], ...]
 
+    @property
+    def terms(self) -> int:
+        """How many addresses and topics: what a filter costs to keep and to match."""
+        return len(self.addresses) + sum(map(len, self.topics))
+
     def query(self, first: int, last: int) -> LogQuery:
         return LogQuery(first, last, self.addresses, self.topics)
 

@@ -183,7 +183,7 @@ class Dispatcher:
             return b""
         try:
             return encode_result(id_, result)
-        except TypeError as error:  # orjson.JSONEncodeError: a handler returned what is no JSON
+        except (TypeError, ValueError, RecursionError) as error:  # a handler returned what is no JSON
             return self._fail(id_, method, error)
 
     def _fail(self, id_: bytes | None, method: str, error: Exception) -> bytes:

@@ -21,6 +21,7 @@ from dmchain.chain.primitives.block import Header, Log
 from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import Address
 from dmchain.rpc.backend import BlockRecord, LogRecord, SyncStatus
+from dmchain.rpc.config import MethodLimits
 from dmchain.rpc.errors import METHOD_NOT_FOUND, LimitExceeded, RpcError, quote
 from dmchain.rpc.format import format_header, format_log, format_sync_status, format_transaction
 from dmchain.rpc.jsonrpc import encode_notification
@@ -140,15 +141,11 @@ class Hub:
     Log subscriptions are indexed by address; those without one are tried for every log.
     """
 
-    def __init__(
-        self,
-        max_subscriptions: int,
-        max_per_session: int,
-        new_id: Callable[[], str],
-        wake: Callable[[], None],
-    ) -> None:
-        self._max = max_subscriptions
-        self._max_per_session = max_per_session
+    def __init__(self, limits: MethodLimits, new_id: Callable[[], str], wake: Callable[[], None]) -> None:
+        self._max = limits.max_subscriptions
+        self._max_per_session = limits.max_subscriptions_per_connection
+        self._max_terms = limits.max_filter_terms
+        self._terms = 0
         self._new_id = new_id
         self._wake = wake
         self._count = 0
@@ -167,6 +164,10 @@ class Hub:
             raise LimitExceeded(f"too many subscriptions: the limit per connection is {self._max_per_session}")
         if self._count >= self._max:
             raise LimitExceeded(f"too many subscriptions: the limit of this server is {self._max}")
+        terms = 0 if criteria is None else criteria.terms
+        if self._terms + terms > self._max_terms:
+            raise LimitExceeded(f"too many addresses and topics in subscriptions: the limit is {self._max_terms}")
+        self._terms += terms
         subscription = Subscription(self._new_id(), kind, session, criteria)
         session.subscriptions[subscription.id] = subscription
         self._by_kind[kind][subscription.id] = subscription
@@ -184,6 +185,7 @@ class Hub:
         self._count -= 1
         self._any_address.pop(subscription.id, None)
         if subscription.criteria is not None:
+            self._terms -= subscription.criteria.terms
             for address in subscription.criteria.addresses:
                 watchers = self._by_address.get(address)
                 if watchers is not None:

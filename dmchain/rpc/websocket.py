@@ -14,6 +14,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 from wsproto import ConnectionType, WSConnection
@@ -22,20 +23,25 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from dmchain.chain.primitives.errors import DmchainError
-from dmchain.rpc.compression import BoundedDeflate, SendBudget, encode_frame
-from dmchain.rpc.config import ServerConfig
+from dmchain.rpc.compression import FREE_BODY_BYTES, BoundedDeflate, encode_frame
+from dmchain.rpc.errors import ServerBusy
 from dmchain.rpc.jsonrpc import Request, parse_request
 from dmchain.rpc.registry import Context
-from dmchain.rpc.subscriptions import Hub, Session, SessionRequest
-from dmchain.rpc.workers import Workers
+from dmchain.rpc.subscriptions import Session, SessionRequest
 
-_RECEIVE_BYTES = 65_536
+if TYPE_CHECKING:
+    from dmchain.rpc.http import Server
+
+_RECEIVE_BYTES = 16_384
+"""Small, for they may be thousands of tiny frames, which are all looked at before others get a turn."""
 _SEND_CHUNK_BYTES = 65_536
 _ANSWERS_AT_ONCE = 64
 """Answers gathered for one write when a client sends many calls at once."""
 _FRAME_OVERHEAD_BYTES = 128
 """A queued frame costs more than its bytes; counting it keeps a flood of tiny ones in bounds."""
 _MAX_UNANSWERED_PINGS = 2
+_FRAGMENT_OVERHEAD_BYTES = 64
+"""What a fragment costs besides its bytes: without it, empty ones could be sent for ever."""
 _CLOSE_SECONDS = 2.0
 """For the closing handshake."""
 PING = Ping()
@@ -44,28 +50,24 @@ PING = Ping()
 class WebSocketConnection:
     """Serves an upgraded stream until one side closes it."""
 
-    def __init__(
-        self,
-        stream: trio.SocketStream,
-        config: ServerConfig,
-        workers: Workers,
-        hub: Hub,
-        budget: SendBudget,
-        new_context: Callable[[], Context],
-    ) -> None:
+    def __init__(self, stream: trio.SocketStream, server: Server) -> None:
+        config = server.config
         self._stream = stream
         self._config = config
-        self._workers = workers
-        self._new_context = new_context
+        self._workers = server.workers
+        self._new_context = server.new_context
         self._ws = WSConnection(ConnectionType.SERVER)
         self._deflate = BoundedDeflate(config.max_body_bytes)
-        self._session = Session(hub, self._notify, self._disconnect)
+        self._session = Session(server.hub, self._notify, self._disconnect)
         self._heavy_calls = trio.Semaphore(config.websocket_heavy_calls)
         self._scope = trio.CancelScope()
         self._unanswered_pings = 0
         self._close_with: CloseConnection | None = None
+        # INVARIANT: _held_bytes are taken from the budget of requests.
+        self._requests = server.requests
+        self._held_bytes = 0
         # INVARIANT: _queued_bytes is the size of _queue with overhead, and that much of the budget is taken.
-        self._budget = budget
+        self._unsent = server.unsent
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._is_sending = False
@@ -93,7 +95,8 @@ class WebSocketConnection:
             pass  # the client is gone
         finally:
             self._session.close()
-            self._budget.give_back(self._queued_bytes)
+            self._unsent.give_back(self._queued_bytes)
+            self._requests.give_back(self._held_bytes)
 
     async def _accept(self, headers: list[tuple[bytes, bytes]], target: bytes) -> bool:
         try:
@@ -114,22 +117,26 @@ class WebSocketConnection:
     async def _read(self, nursery: trio.Nursery, data: bytes | bytearray) -> None:
         """Take messages until the client closes or breaks a rule. `data`: what came with the handshake."""
         message = MessageAssembler(self._config.max_body_bytes)
+        held = 0  # bytes of the message at hand that count as held
         while True:
             try:
                 self._ws.receive_data(bytes(data))
                 for event in self._ws.events():
                     if isinstance(event, (TextMessage, BytesMessage)):
                         body = message.add(event)
+                        held = self._hold(message.size, held)
                         if body is not None:
-                            await self._take(nursery, body)
+                            await self._take(nursery, body, held)
+                            held = 0
                     elif isinstance(event, Ping):
                         self._put(self._ws.send(event.response()))
+                        await self._flush_many()
                     elif isinstance(event, CloseConnection):
                         # The client's close, or wsproto's verdict on a frame that breaks the protocol.
                         self._close_with = event.response()
                         await self._flush()
                         return
-            except (MessageTooBig, RemoteProtocolError) as error:
+            except (MessageTooBig, ServerBusy, RemoteProtocolError) as error:
                 self._close_with = CloseConnection(code=_close_code(error), reason=str(error)[:100])
                 await self._flush()
                 return
@@ -140,23 +147,39 @@ class WebSocketConnection:
                 raise trio.BrokenResourceError("the client left without closing")
             self._unanswered_pings = 0
 
-    async def _take(self, nursery: trio.Nursery, body: str | bytes | bytearray) -> None:
+    def _hold(self, size: int, held: int) -> int:
+        """Count a message of `size` bytes, of which `held` are counted, and return how many are; raises ServerBusy."""
+        more = size - FREE_BODY_BYTES - held
+        if more <= 0:
+            return held
+        if not self._requests.has_room(more):
+            raise ServerBusy("too many large requests are under way")
+        self._requests.take(more)
+        self._held_bytes += more
+        return held + more
+
+    def _release(self, held: int) -> None:
+        self._requests.give_back(held)
+        self._held_bytes -= held
+
+    async def _take(self, nursery: trio.Nursery, body: str | bytes | bytearray, held: int) -> None:
         """Answer a light call on the spot; give anything else a task of its own."""
         is_text = isinstance(body, str)
         request = parse_request(body, self._config.max_batch_entries)
         session = self._session.begin()
         if request.is_batch:
-            await self._begin_task(nursery, partial(self._answer_batch, request, session), is_text, session)
+            work = partial(self._answer_batch, request, session)
+            await self._begin_task(nursery, work, is_text, session, held)
             return
         context = self._new_context()
         context.session = session
         step = self._workers.start(request.entries[0], context)
         if isinstance(step, bytes):
             self._reply(step, is_text, session)
-            if len(self._queue) >= _ANSWERS_AT_ONCE:
-                await self._flush()
+            self._release(held)
+            await self._flush_many()
             return
-        await self._begin_task(nursery, partial(self._workers.finish, step, context), is_text, session)
+        await self._begin_task(nursery, partial(self._workers.finish, step, context), is_text, session, held)
 
     async def _answer_batch(self, request: Request, session: SessionRequest) -> bytes:
         def new_context() -> Context:
@@ -167,7 +190,12 @@ class WebSocketConnection:
         return await self._workers.answer_batch(request.entries, new_context)
 
     async def _begin_task(
-        self, nursery: trio.Nursery, work: Callable[[], Awaitable[bytes]], is_text: bool, session: SessionRequest
+        self,
+        nursery: trio.Nursery,
+        work: Callable[[], Awaitable[bytes]],
+        is_text: bool,
+        session: SessionRequest,
+        held: int,
     ) -> None:
         """Start `work` when fewer than the allowed number are under way; until then nothing more is read."""
 
@@ -179,6 +207,7 @@ class WebSocketConnection:
                 await self._flush()
             finally:
                 self._heavy_calls.release()
+                self._release(held)
 
         await self._flush()
         await self._heavy_calls.acquire()
@@ -195,7 +224,7 @@ class WebSocketConnection:
     def _notify(self, message: bytes) -> None:
         """Queue a notification, or disconnect a client that does not read."""
         size = len(message)
-        if self._queued_bytes + size > self._config.websocket_queue_bytes or not self._budget.has_room(size):
+        if self._queued_bytes + size > self._config.websocket_queue_bytes or not self._unsent.has_room(size):
             self._disconnect("the client reads too slowly")
             return
         self._put(self._encode(message, True))
@@ -209,7 +238,7 @@ class WebSocketConnection:
         size = len(frame) + _FRAME_OVERHEAD_BYTES
         self._queue.append(frame)
         self._queued_bytes += size
-        self._budget.take(size)
+        self._unsent.take(size)
 
     async def _keep_sending(self) -> None:
         """Send notifications, and a ping when it has been quiet."""
@@ -226,6 +255,11 @@ class WebSocketConnection:
                 self._put(self._ws.send(PING))
             await self._flush()
 
+    async def _flush_many(self) -> None:
+        """Send when enough has gathered, which also gives other tasks a turn."""
+        if len(self._queue) >= _ANSWERS_AT_ONCE:
+            await self._flush()
+
     async def _flush(self) -> None:
         """Send what is queued, unless another task is at it already."""
         if self._is_sending:
@@ -236,7 +270,7 @@ class WebSocketConnection:
                 chunk, cost = self._take_chunk()
                 await self._send(chunk)
                 self._queued_bytes -= cost
-                self._budget.give_back(cost)
+                self._unsent.give_back(cost)
                 if self._queued_bytes <= self._config.websocket_queue_bytes // 2:
                     self._drained.set()
                     self._drained = trio.Event()
@@ -289,9 +323,11 @@ class WebSocketConnection:
                 pass
 
 
-def _close_code(error: MessageTooBig | RemoteProtocolError) -> int:
+def _close_code(error: MessageTooBig | ServerBusy | RemoteProtocolError) -> int:
     if isinstance(error, MessageTooBig):
         return CloseReason.MESSAGE_TOO_BIG
+    if isinstance(error, ServerBusy):
+        return CloseReason.TRY_AGAIN_LATER
     hint = error.event_hint
     return hint.code if isinstance(hint, CloseConnection) else CloseReason.PROTOCOL_ERROR
 
@@ -301,23 +337,31 @@ class MessageTooBig(DmchainError):
 
 
 class MessageAssembler:
-    """Puts fragments together, up to `max_bytes`; text is counted in characters, which is less."""
+    """Puts fragments together, up to `max_bytes`; text is counted in characters, which is less.
+
+    `size` is that of the message at hand, or of the one that `add` has just returned.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._parts: list[str | bytes | bytearray] = []
-        self._size = 0
+        self._is_complete = False
+        self.size = 0
 
     def add(self, event: TextMessage | BytesMessage) -> str | bytes | bytearray | None:
         """The whole message when `event` ends it; raises MessageTooBig."""
-        self._size += len(event.data)
-        if self._size > self._max_bytes:
+        if self._is_complete:
+            self._is_complete, self.size = False, 0
+        self.size += len(event.data)
+        if self._parts:
+            self.size += _FRAGMENT_OVERHEAD_BYTES
+        if self.size > self._max_bytes:
             raise MessageTooBig(f"message too big: the limit is {self._max_bytes} bytes")
+        self._is_complete = event.message_finished
         if event.message_finished and not self._parts:
-            self._size = 0
             return event.data
         self._parts.append(event.data)
         if not event.message_finished:
             return None
-        parts, self._parts, self._size = self._parts, [], 0
+        parts, self._parts = self._parts, []
         return "".join(parts) if isinstance(event, TextMessage) else b"".join(parts)  # type: ignore[arg-type]

@@ -80,7 +80,8 @@ class Workers:
 
     async def _run_in_thread(self, job: Job, context: Context, deadline: float) -> bytes | Job:
         if self._waiting >= self._config.max_heavy_waiting:
-            return self._dispatcher.fail(job, ServerBusy(self._config.max_heavy_waiting))
+            limit = self._config.max_heavy_waiting
+            return self._dispatcher.fail(job, ServerBusy(f"more than {limit} heavy calls are waiting"))
         self._waiting += 1
         try:
             with trio.move_on_at(deadline):
@@ -103,7 +104,11 @@ class Workers:
         return self._dispatcher.expire(job) if answer is None else answer
 
     async def answer_batch(self, entries: Sequence[Entry], new_context: Callable[[], Context]) -> bytes:
-        """Entries one after the other, in order, within a time and a size; b"" when there is nothing to send."""
+        """Entries one after the other, in order, within a time and a size; b"" when there is nothing to send.
+
+        Transactions sent one after the other wait for their blocks together: a devnet that makes a block of what it
+        has would make a hundred blocks of a hundred. Whatever comes after them sees them settled.
+        """
         config = self._config
         deadline = trio.current_time() + config.batch_timeout_seconds
         slice_end = trio.current_time() + _SLICE_SECONDS

@@ -35,7 +35,9 @@ class Asker:
         self.bugs: list[tuple[str, BaseException]] = []
         self.dispatcher = Dispatcher(build_methods(backend), lambda name, error: self.bugs.append((name, error)))
         self.ids = 0
-        self.filters = FilterTable(self.limits.max_filters, self.limits.filter_lifetime_seconds, self._new_id)
+        self.filters = FilterTable(
+            self.limits.max_filters, self.limits.max_filter_terms, self.limits.filter_lifetime_seconds, self._new_id
+        )
 
     def _new_id(self) -> str:
         self.ids += 1

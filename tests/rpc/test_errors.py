@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmchain.chain.primitives.revert_reason import decode_revert_reason
 from dmchain.rpc.backend import ExecutionResult
-from dmchain.rpc.errors import MethodNotFound, decode_revert_reason, execution_error, quote
+from dmchain.rpc.errors import MethodNotFound, execution_error, quote
 
 
 def error_string(text: bytes) -> bytes:

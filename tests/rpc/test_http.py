@@ -174,6 +174,30 @@ async def test_health(chain: FakeChain) -> None:
         assert (await client.request()).body == CHAIN_ID_ANSWER
 
 
+async def test_a_body_in_tiny_chunks_is_refused(backend: Backend) -> None:
+    async with running(backend) as server:
+        client = await server.connect()
+        await client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await client.send(b"1\r\n \r\n" * 3000)
+        assert (await client.response()).status == 415
+
+
+async def test_large_bodies_are_limited_in_sum(chain: FakeChain) -> None:
+    gate = Gate()
+    chain.on_call = gate
+    async with running(make_backend(chain), max_request_bytes_held=200_000) as server:
+        first, second, third = [await server.connect() for _ in range(3)]
+        large = orjson.dumps({**CALL, "params": [{"to": TO, "data": "0x" + "00" * 90_000}]})
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(first.request, large)
+            await until(lambda: gate.entered == 1)
+            response = await second.request(large)
+            assert response.status == 503 and response.json["error"]["code"] == -32005
+            assert (await third.request()).body == CHAIN_ID_ANSWER
+            gate.open.set()
+        assert (await third.request(large)).status == 200
+
+
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:8545", "127.0.0.1:8545", "[::1]:1", "10.1.2.3", "me.localhost"]
 )

@@ -176,6 +176,27 @@ def test_the_number_of_filters_is_limited(backend: Backend) -> None:
     assert len(ask.filters) == 1
 
 
+def test_addresses_and_topics_of_filters_are_limited_in_sum(backend: Backend) -> None:
+    ask = Asker(backend, MethodLimits(max_filter_terms=5))
+    criteria = {"address": EMITTER_HEX, "topics": [[hexed(A), hexed(B)]]}
+    first = ask("eth_newFilter", criteria)
+    assert "too many addresses and topics" in refused(ask, "eth_newFilter", criteria).message
+    ask("eth_uninstallFilter", first)
+    ask("eth_newFilter", criteria)
+    ask.now += 301
+    ask("eth_newFilter", criteria)
+
+
+def test_a_filter_with_too_many_logs_gives_them_in_parts(backend: Backend, chain: FakeChain) -> None:
+    ask = Asker(backend, MethodLimits(max_log_results=2))
+    filter_id = ask("eth_newFilter", {})
+    for nonce, logs in enumerate((1, 1, 3, 1, 0)):
+        chain.mine([transfer(nonce=nonce)], {0: [Log(EMITTER, (A,), b"")] * logs})
+    polls = [found(ask("eth_getFilterChanges", filter_id)) for _ in range(4)]
+    assert [height for poll in polls for height in poll] == [1, 2, 3, 3, 3, 4]
+    assert ask("eth_getFilterChanges", filter_id) == []
+
+
 def test_filters_that_make_no_sense(ask: Asker) -> None:
     assert "blockHash" in refused(ask, "eth_newFilter", {"blockHash": hexed(A)}).message
     assert "invalid block range" in refused(ask, "eth_newFilter", {"fromBlock": "0x2", "toBlock": "0x1"}).message

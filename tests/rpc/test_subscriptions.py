@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dmchain.chain.primitives.block import Log
 from dmchain.chain.primitives.crypto import keccak
 from dmchain.rpc.backend import SyncStatus
+from dmchain.rpc.config import MethodLimits
 from dmchain.rpc.jsonrpc import Call
 from dmchain.rpc.subscriptions import MAX_WAITING_EVENTS, Hub, Session, SessionRequest, matches_topics
 from tests.rpc.asking import Asker, Refused
@@ -53,7 +54,8 @@ class Client:
 @pytest.fixture
 def hub(chain: FakeChain) -> Hub:
     ids = iter(range(1, 10**6))
-    hub = Hub(50, 20, lambda: hex(next(ids)), lambda: None)
+    limits = MethodLimits(max_subscriptions=50, max_subscriptions_per_connection=20, max_filter_terms=100)
+    hub = Hub(limits, lambda: hex(next(ids)), lambda: None)
     chain.observe(hub)
     return hub
 
@@ -163,6 +165,16 @@ def test_limits(client: Client, hub: Hub) -> None:
     with pytest.raises(Refused) as caught:
         Client(hub, client.ask).subscribe("newHeads")
     assert "the limit of this server is 50" in caught.value.message
+
+
+def test_addresses_and_topics_are_limited_in_sum(client: Client) -> None:
+    criteria = {"topics": [["0x" + keccak(bytes([index])).hex() for index in range(60)]]}
+    subscription = client.subscribe("logs", criteria)
+    with pytest.raises(Refused) as caught:
+        client.subscribe("logs", criteria)
+    assert "too many addresses and topics" in caught.value.message
+    client.call(client.session.begin(), "eth_unsubscribe", subscription)
+    client.subscribe("logs", criteria)
 
 
 def test_events_nobody_wants_are_not_kept(hub: Hub, chain: FakeChain) -> None:

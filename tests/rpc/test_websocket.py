@@ -180,6 +180,30 @@ async def test_compression_that_we_cannot_do_is_declined(backend: Backend, offer
         assert await ws.frame() == (TEXT, CHAIN_ID_ANSWER)
 
 
+async def test_endless_fragments_are_refused(backend: Backend) -> None:
+    async with running(backend, max_body_bytes=10_000) as server:
+        ws = await server.websocket()
+        await ws.send(b"", fin=False)
+        await ws.client.send(encode_client_frame(b"", CONTINUATION, fin=False) * 200)
+        assert await ws.close_code() == 1009
+
+
+async def test_large_messages_are_limited_in_sum(chain: FakeChain) -> None:
+    gate = Gate()
+    chain.on_call = gate
+    async with running(make_backend(chain), max_request_bytes_held=200_000) as server:
+        first, second = await server.websocket(), await server.websocket()
+        (observer,) = chain.observers
+        large = orjson.dumps({**CALL, "params": [{"to": "0x" + BOB.hex(), "data": "0x" + "00" * 90_000}]})
+        await first.send(large)
+        await until(lambda: gate.entered == 1)
+        await second.send(large)
+        assert await second.close_code() == 1013
+        gate.open.set()
+        assert (await first.json())["id"] == 2
+        await until(lambda: observer.requests._used == 0)  # type: ignore[attr-defined]
+
+
 async def subscribe(ws: WebSocket, *params: Any) -> str:
     await ws.call("eth_subscribe", *params)
     subscription: str = (await ws.json())["result"]
@@ -234,7 +258,7 @@ async def test_disconnecting_ends_subscriptions_and_calls(chain: FakeChain) -> N
         await ws.client.stream.aclose()
         await until(lambda: gate.stopped == 1)
         assert len(observer.hub) == 0  # type: ignore[attr-defined]
-        assert observer.budget._used == 0  # type: ignore[attr-defined]
+        assert observer.unsent._used == 0  # type: ignore[attr-defined]
 
 
 async def test_a_subscriber_that_does_not_read_is_disconnected(chain: FakeChain) -> None:
@@ -265,12 +289,12 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read(chain: FakeCh
         for number in range(40):
             await ws.send(orjson.dumps({**CALL, "id": number}))
         await trio.sleep(0.2)
-        assert observer.budget._used < 13_000_000  # type: ignore[attr-defined]
+        assert observer.unsent._used < 13_000_000  # type: ignore[attr-defined]
         with pytest.raises((EOFError, trio.BrokenResourceError)):
             await trio.sleep(0.5)
             while True:
                 await ws.client.read(65_536)
-        await until(lambda: observer.budget._used == 0)  # type: ignore[attr-defined]
+        await until(lambda: observer.unsent._used == 0)  # type: ignore[attr-defined]
 
 
 async def test_pings_keep_a_connection_and_silence_ends_it(backend: Backend) -> None:
