@@ -79,7 +79,7 @@ class ChainBackend:
         self._started = time.monotonic()
         self._observers: list[Observer] = []
         self._pending = PendingState(producer)
-        self._calls = Calls(producer, self._pending)
+        self.calls = Calls(producer, self._pending)
         self.listen_addresses: tuple[str, ...] = ()
 
     # -- identity and head ---------------------------------------------------------------------------------------
@@ -107,39 +107,39 @@ class ChainBackend:
         )
 
     def history(self) -> History:
-        return History(oldest_block=0, oldest_receipts=0, oldest_state=self._view.history.oldest())
+        return History(oldest_block=0, oldest_receipts=0, oldest_state=self.view.history.oldest())
 
     def fork_configs(self) -> ForkConfigs:
         return describe_forks(self._chain.rules, self._chain.genesis_header.hash, self._producer.next_timestamp())
 
     @property
-    def _view(self) -> ChainView:
+    def view(self) -> ChainView:
         return self._chain.view
 
     # -- blocks and transactions ---------------------------------------------------------------------------------
     def height_of(self, block_hash: Hash32) -> int | None:
-        return self._view.blocks.height_of(block_hash)
+        return self.view.blocks.height_of(block_hash)
 
     def header(self, height: int) -> Header | None:
-        return self._view.blocks.header(height)
+        return self.view.blocks.header(height)
 
     def block(self, height: int) -> BlockRecord | None:
-        block = self._view.blocks.block(height)
+        block = self.view.blocks.block(height)
         return None if block is None else block_record(block)
 
     def raw_block(self, height: int) -> bytes | None:
-        block = self._view.blocks.block(height)
+        block = self.view.blocks.block(height)
         return None if block is None else block.encode()
 
     def transactions(self, height: int) -> Sequence[Transaction] | None:
-        body = self._view.blocks.body(height)
+        body = self.view.blocks.body(height)
         return None if body is None else [self._recognise(tx) for tx in body.transactions()]
 
     def _recognise(self, transaction: Transaction) -> Transaction:
         return recognise_impersonated(transaction) if self._is_devnet else transaction
 
     def receipts(self, height: int) -> Sequence[ReceiptRecord] | None:
-        block, receipts = self._view.blocks.block(height), self._view.blocks.receipts(height)
+        block, receipts = self.view.blocks.block(height), self.view.blocks.receipts(height)
         if block is None or receipts is None:
             return None
         for tx in block.transactions:
@@ -147,7 +147,7 @@ class ChainBackend:
         return receipt_records(block, receipts)
 
     def transaction(self, transaction_hash: Hash32) -> TransactionRecord | None:
-        blocks = self._view.blocks
+        blocks = self.view.blocks
         place = blocks.find_transaction(transaction_hash)
         if place is None:
             waiting = self._pool.get(transaction_hash)
@@ -159,7 +159,7 @@ class ChainBackend:
         return TransactionRecord(self._recognise(Transaction.decode(body.raw_transactions[index])), header, index)
 
     def receipt(self, transaction_hash: Hash32) -> ReceiptRecord | None:
-        blocks = self._view.blocks
+        blocks = self.view.blocks
         place = blocks.find_transaction(transaction_hash)
         if place is None:
             return None
@@ -172,7 +172,7 @@ class ChainBackend:
         return ReceiptRecord(receipts[index], tx, header, index, first_log, _blob_price(tx, header))
 
     def logs(self, query: LogQuery, max_results: int, stop: StopFlag) -> Sequence[LogRecord]:
-        blocks = self._view.blocks
+        blocks = self.view.blocks
         found: list[LogRecord] = []
         for height in _candidate_heights(blocks, query, stop):
             found.extend(_matching_logs(blocks, height, query))
@@ -204,7 +204,7 @@ class ChainBackend:
         if at is PENDING:
             return self._pending.reader()
         assert isinstance(at, int)
-        return state_reader(self._view, at)
+        return state_reader(self.view, at)
 
     def timestamp_at(self, at: StateAt) -> int:
         """Seconds: of that block, or of the next one."""
@@ -225,20 +225,20 @@ class ChainBackend:
         return read_slot(self.state_at(at), address, slot)
 
     def proof(self, address: Address, slots: Sequence[int], at: StateAt, stop: StopFlag) -> AccountProof:
-        view = self._view
+        view = self.view
         height = view.head.number if at is PENDING else at
         assert isinstance(height, int)
         return StateProver(view, state_reader(view, height), height).prove(address, slots, stop)
 
     # -- execution -----------------------------------------------------------------------------------------------
     def call(self, request: CallRequest, limits: CallLimits) -> ExecutionResult:
-        return self._calls.call(request, limits)
+        return self.calls.call(request, limits)
 
     def estimate_gas(self, request: CallRequest, limits: CallLimits) -> int:
-        return self._calls.estimate_gas(request, limits)
+        return self.calls.estimate_gas(request, limits)
 
     def create_access_list(self, request: CallRequest, limits: CallLimits) -> AccessListResult:
-        return self._calls.create_access_list(request, limits)
+        return self.calls.create_access_list(request, limits)
 
     # -- pool ----------------------------------------------------------------------------------------------------
     def submit(self, raw: bytes) -> Submitted:
@@ -255,7 +255,7 @@ class ChainBackend:
         return Submitted(transaction.hash, settles=added.executable and self._automine())
 
     def pending_nonce(self, address: Address) -> int:
-        account = read_account(self._view.snapshot, address)
+        account = read_account(self.view.snapshot, address)
         return self._pool.pending_nonce(address, account[0] if account else 0)
 
     def pool_status(self) -> tuple[int, int]:

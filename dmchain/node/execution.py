@@ -144,8 +144,8 @@ class Calls:
         self._views: OrderedDict[tuple[object, ...], OwnedStateView] = OrderedDict()
 
     def call(self, request: CallRequest, limits: CallLimits) -> ExecutionResult:
-        view = self._view(request.at)
-        with _stoppable():
+        view = self.view_at(request.at)
+        with stoppable():
             result = view.call(
                 request.message,
                 gas_cap=limits.gas_cap,
@@ -158,7 +158,7 @@ class Calls:
     def estimate_gas(self, request: CallRequest, limits: CallLimits) -> int:
         view = self._next_view(request.at)
         with (
-            _stoppable(),
+            stoppable(),
             view.prepare(
                 request.message,
                 gas_cap=limits.gas_cap,
@@ -176,7 +176,7 @@ class Calls:
 
     def create_access_list(self, request: CallRequest, limits: CallLimits) -> AccessListResult:
         view = self._next_view(request.at)
-        with _stoppable():
+        with stoppable():
             result = view.create_access_list(
                 request.message,
                 gas_cap=limits.gas_cap,
@@ -186,7 +186,7 @@ class Calls:
             )
         return AccessListResult(result.access_list, result.gas_used, result.error)
 
-    def _view(self, at: StateAt) -> StateView:
+    def view_at(self, at: StateAt) -> StateView:
         """State and environment after block `at`: the environment is that block's own."""
         if at is PENDING:
             return self._next_view(at)
@@ -236,7 +236,8 @@ class OwnedStateView(StateView):
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
+    """Turn the end of an execution that nobody waits for into JSON-RPC's timeout."""
     try:
         yield
     except ExecutionStopped as error:

@@ -25,6 +25,7 @@ from dmchain.node.backend import ChainBackend
 from dmchain.node.devnet import DevnetControl, DevnetWallet
 from dmchain.node.market import MarketBackend
 from dmchain.node.production import DecideAlone, Producer, ProductionConfig, initial_pool_head
+from dmchain.node.tracing import TraceBackend
 from dmchain.rpc.backend import Backend
 from dmchain.rpc.config import MethodLimits, ServerConfig
 from dmchain.rpc.http import serve
@@ -159,7 +160,11 @@ def _make_backend(settings: NodeSettings, producer: Producer) -> tuple[ChainBack
     role = "devnet" if settings.is_devnet else "validator"
     backend = ChainBackend(producer, role=role, is_devnet=settings.is_devnet, automine=automine)
     has_market = CID_REGISTRY in settings.genesis.alloc
-    methods = Backend(chain=backend, market=MarketBackend(backend) if has_market else None)
+    methods = Backend(
+        chain=backend,
+        market=MarketBackend(backend) if has_market else None,
+        tracer=TraceBackend(backend, producer.chain.rules),
+    )
     if settings.is_devnet:
         control = DevnetControl(producer, backend)
         methods = replace(methods, wallet=DevnetWallet(settings.wallet_keys), devnet=control)
