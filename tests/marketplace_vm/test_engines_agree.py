@@ -25,6 +25,7 @@ from dmchain.chain.rules import Rules
 from dmchain.chain.store.kv import MemoryKV
 from dmchain.marketplace_vm.executor import NativeExecutor
 from dmchain.marketplace_vm.reference import ReferenceExecutor, ReferenceRun, ReferenceState
+from dmchain.marketplace_vm.translate import EAGER_POLICY, Translator
 from tests.marketplace_vm.random_blocks import RandomBlock, RandomChain, genesis_alloc
 
 SEEDS = int(os.environ.get("DMCHAIN_FUZZ_SEEDS", "6"))
@@ -32,6 +33,19 @@ FIRST_SEED = int(os.environ.get("DMCHAIN_FUZZ_FIRST_SEED", "0"))
 BLOCKS = 8
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT")
+
+
+class EagerExecutor(NativeExecutor):
+    """The native engine with all code translated on its first run."""
+
+    name = "translated"
+    runner = staticmethod(Translator(EAGER_POLICY).run)
+
+    def begin(self, *args: Any, **options: Any) -> Any:
+        run: Any = super().begin(*args, **options)
+        base = run.computation_class
+        run.use_computation_class(type("Translated", (base,), {"code_runner": staticmethod(self.runner)}))
+        return run
 
 
 class StoredEngine:
@@ -123,8 +137,9 @@ def discard_a_candidate(engine: StoredEngine, block: RandomBlock, chain: RandomC
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEEDS))
 def test_random_blocks_give_the_same_state_receipts_and_database(seed: int) -> None:
     chain = RandomChain(seed)
-    native, reference = StoredEngine(NativeExecutor(chain.rules)), StoredEngine(ReferenceExecutor(chain.rules))
-    engines: Sequence[Any] = (native, reference, TrieEngine(chain.rules))
+    native, translated = StoredEngine(NativeExecutor(chain.rules)), StoredEngine(EagerExecutor(chain.rules))
+    reference = StoredEngine(ReferenceExecutor(chain.rules))
+    engines: Sequence[Any] = (native, translated, reference, TrieEngine(chain.rules))
     assert len({engine.root for engine in engines}) == 1, "genesis"
     for _ in range(BLOCKS):
         block = chain.next_block()
@@ -145,5 +160,7 @@ def test_random_blocks_give_the_same_state_receipts_and_database(seed: int) -> N
             assert outcome.requests_hash == outcomes[0].requests_hash, where
             assert outcome.changes.state_root == outcomes[0].changes.state_root, where
             engine.commit(outcome)
-        assert dict(outcomes[0].changes.undo) == dict(outcomes[1].changes.undo), f"seed {seed} block {chain.number}"
-        assert native.contents() == reference.contents(), f"seed {seed} block {chain.number}"
+        for engine, outcome in ((translated, outcomes[1]), (reference, outcomes[2])):
+            where = f"seed {seed} block {chain.number} {engine.name}"
+            assert outcome.changes.undo == outcomes[0].changes.undo, where
+            assert engine.contents() == native.contents(), where
