@@ -120,6 +120,10 @@ class Program:
             self.cache.grew(size * self.policy.bytes_per_character)
         return block
 
+    def forget(self) -> None:
+        """Drop what is translated: blocks know their program, and only the garbage collector would find out."""
+        self.blocks.clear()
+
     @property
     def size_bytes(self) -> int:
         """Memory held, estimated."""
@@ -152,7 +156,10 @@ class ProgramCache:
     def _promote(self, code: bytes) -> Program:
         program = self._old.get(code) or Program(code, self.table, self.policy, self)
         if self._young_bytes > self.policy.max_cache_bytes // 2:
+            dropped = [old for code, old in self._old.items() if code not in self._young and old is not program]
             self._old, self._young, self._young_bytes = self._young, {}, 0
+            for old in dropped:
+                old.forget()
         self._young[code] = program
         self._young_bytes += program.size_bytes
         return program

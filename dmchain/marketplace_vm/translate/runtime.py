@@ -30,6 +30,9 @@ SIGN = 2**255
 CEILING = 2**256
 ADDRESS_MASK = 2**160 - 1
 
+MAX_MEMORY_BYTES = 2**32
+"""35 * 10**12 gas."""
+
 GAS_WARM_ACCESS = 100
 GAS_COLD_ACCOUNT = 2600
 GAS_COLD_SLOT = 2100
@@ -61,11 +64,12 @@ def bind(c: Any) -> None:
 def grow(memory: bytearray, end: int, gas: int) -> int:
     """Extend the memory to hold byte `end - 1`, which it does not. Returns the gas left; raises OutOfGas.
 
-    A memory of w words costs 3 w + w² / 512 in total. Nothing holds a view of a memory, so it grows in place.
+    A memory of w words costs 3 w + w² / 512 in total. Nothing holds a view of a memory, so it grows in place. Above
+    MAX_MEMORY_BYTES the price is beyond any block, but not beyond what a caller of `eth_call` may offer.
     """
     words, have = (end + 31) >> 5, len(memory) >> 5
     gas -= 3 * (words - have) + (words * words >> 9) - (have * have >> 9)
-    if gas < 0:
+    if gas < 0 or end > MAX_MEMORY_BYTES:
         raise OutOfGas("memory")
     memory.extend(bytes((words - have) << 5))
     return gas

@@ -3,9 +3,10 @@
 Installed with `DmComputation.code_runner = staticmethod(run_translated)`. Any number of threads may run computations at
 once: what a run changes belongs to its computation, and the shared programs only learn.
 
-A call is six Python frames deep (block, opcode, `run_call`, `apply_message`, `apply_computation`, `run`), and a CREATE,
-which goes through py-evm's objects, fourteen; 1024 may be nested. That needs the recursion limit and the thread stacks
-that `vm.prepare_thread_stacks` sets: no RecursionError may end a run, since it would differ between machines.
+A call is seven Python frames deep (`run`, `run_program`, block, opcode, `run_call`, `apply_message`,
+`apply_computation`), a CREATE, which goes through py-evm's objects, fifteen; 1024 may be nested. That needs the
+recursion limit and the thread stacks that `vm.prepare_thread_stacks` sets: no RecursionError may end a run, since it
+would differ between machines.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from dmchain.marketplace_vm.translate.program import DEFAULT_POLICY, Policy, Pro
 from dmchain.marketplace_vm.translate.runtime import bind
 from dmchain.marketplace_vm.translate.tables import OpcodeTable
 from dmchain.marketplace_vm.vm import ExecutionStopped
+
+MAX_RULE_SETS = 16
+"""A process has two or three."""
 
 
 class RuleSet:
@@ -45,33 +49,46 @@ class Translator:
         """The rule set is known by the identity of its table, which `RuleSet` keeps alive."""
         rules = self._rule_sets.get(id(opcodes))
         if rules is None:
+            if len(self._rule_sets) >= MAX_RULE_SETS:
+                self._rule_sets.clear()
             rules = self._rule_sets[id(opcodes)] = RuleSet(opcodes, self.policy)
         return rules
 
     def run(self, c: Any) -> None:
-        """Run the code of computation `c` to its end. Raises a VMError where it fails, ExecutionStopped when asked to.
+        """Run the code of computation `c` to its end.
 
-        Initcode runs once: its program is not kept, and so only what loops within it can earn a translation.
+        Raises a VMError where it fails, ExecutionStopped when asked to. Initcode runs once: its program is not kept,
+        and only what loops for long within it earns a translation.
         """
         bind(c)
         rules = self.rule_set(c.opcodes)
-        code = c.msg.code
-        program = Program(code, rules.table, self.policy) if c.msg.is_create else rules.programs.get(code)
-        stack, meter, blocks, stop = c._stack.values, c._gas_meter, program.blocks, c.state.stop
-        position = 0
+        if not c.msg.is_create:
+            run_program(c, rules.programs.get(c.msg.code), rules.handlers)
+            return
+        program = Program(c.msg.code, rules.table, self.policy)
         try:
-            while position != HALT:
-                if stop.requested:
-                    raise ExecutionStopped
-                block = blocks.get(position) or program.visit(position)
-                if block is not None:
-                    position = block(c, stack, meter)
-                    if position >= HALT:
-                        continue
-                    position = for_interpreter(position)
-                position = interpret(c, program, rules.handlers, stack, position)
-        except Halt:
-            pass
+            run_program(c, program, rules.handlers)
+        finally:
+            program.forget()
+
+
+def run_program(c: Any, program: Program, handlers: Handlers) -> None:
+    """Run a bound computation: translated blocks where there are, the interpreter up to the next one where not."""
+    stack, meter, blocks, stop = c._stack.values, c._gas_meter, program.blocks, c.state.stop
+    position = 0
+    try:
+        while position != HALT:
+            if stop.requested:
+                raise ExecutionStopped
+            block = blocks.get(position) or program.visit(position)
+            if block is not None:
+                position = block(c, stack, meter)
+                if position >= HALT:
+                    continue
+                position = for_interpreter(position)
+            position = interpret(c, program, handlers, stack, position)
+    except Halt:
+        pass
 
 
 run_translated = Translator().run

@@ -243,3 +243,11 @@ def test_a_run_ends_when_it_is_asked_to(name: str, visits: int) -> None:
     state.stop = Signal(500)
     with pytest.raises(ExecutionStopped):
         run(state, runner, CONTRACTS[0], gas=10**12, data=b"\x01")
+
+
+@pytest.mark.parametrize("visits", [0, 255])
+def test_memory_that_no_machine_has_is_out_of_gas_even_for_a_caller_who_offers_it(visits: int) -> None:
+    runner = Translator(Policy(visits=visits, price=0)).run
+    for code in ("64ffffffffff51", "60016801000000000000000052", "64ffffffffff5ff3"):
+        state = build_state({CONTRACTS[0]: Account(bytes.fromhex(code))}, runner)
+        assert run(state, runner, CONTRACTS[0], gas=2**128).error == "OutOfGas"
