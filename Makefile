@@ -17,7 +17,8 @@ setup: ## Create .venv and install dmchain in it
 node-setup: setup
 	@tools/setup_node.sh
 
-devnet: setup ## Run a development network on port 8545; ARGS="--port 0 …" passes options on
+devnet: ## Run a development network on port 8545; ARGS="--port 0 …" passes options on
+	@tools/setup.sh run
 	@exec $(BIN)/dmchain devnet $(ARGS)
 
 test: node-setup ## Run the tests; ARGS="-k name" passes options on to pytest

@@ -1,26 +1,18 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # Installs the Node.js projects that tests and benchmarks drive: viem, ethers, cast, solc, anvil. Does nothing when done.
-set -euo pipefail
+# The same code as the tests call on first use, so that nothing is installed twice.
+set -eu
 cd "$(dirname "$0")/.."
 
-say() { printf '%s\n' "setup: $*" >&2; }
-
-if ! command -v node >/dev/null 2>&1 || ! command -v npm >/dev/null 2>&1; then
-    if [ "${CI:-}" = true ]; then
-        say "error: no Node.js, which CI must have"
-        exit 1
-    fi
-    say "no Node.js here: the tests with viem, ethers, cast and solc are skipped"
-    exit 0
-fi
-mkdir -p .setup
-for project in tests/clients bench; do
-    stamp=".setup/node-${project//\//-}"
-    key="$(node --version) $(cat "$project/package-lock.json")"
-    if [ -d "$project/node_modules" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$key" ]; then
-        continue
-    fi
-    say "installing the Node.js packages of $project"
-    (cd "$project" && npm ci --silent --no-audit --no-fund)
-    printf '%s' "$key" >"$stamp"
-done
+.venv/bin/python - <<'PY'
+import os, sys
+sys.path.insert(0, "")
+from pathlib import Path
+from tests.clients.toolchain import ToolchainUnavailable, install
+for project in (Path("tests/clients"), Path("bench")):
+    try:
+        install(project.resolve())
+    except ToolchainUnavailable as error:
+        print(f"setup: {error}; the tests with viem, ethers, cast and solc are skipped", file=sys.stderr)
+        sys.exit(os.environ.get("CI") == "true")
+PY
