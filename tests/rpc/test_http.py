@@ -150,6 +150,7 @@ async def test_gzip_both_ways(backend: Backend) -> None:
         (CHAIN_ID_CALL, "gzip", 415),
         (CHAIN_ID_CALL, "br", 415),
     ],
+    ids=["bomb", "cut", "plain", "unknown"],
 )
 async def test_bad_compression_is_refused(backend: Backend, body: bytes, encoding: str, status: int) -> None:
     async with running(backend, max_body_bytes=1_000_000) as server:
