@@ -1,0 +1,540 @@
+"""One height: the rules of docs/consensus.md, whose line numbers stand at each arm as `# 17`.
+
+The machine holds the votes and the lock; `core.Core` gives it what happens and takes its effects. Every rule is a small
+method of its own, so that a test can break one (node/sim/mutants.py) and see what catches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from dmchain.chain.consensus.certificates import InvalidCertificate, validate_commit, validate_polka
+from dmchain.chain.consensus.effects import (
+    Broadcast,
+    Decide,
+    Effect,
+    Evidence,
+    FetchBlock,
+    GetValue,
+    Halt,
+    PeerFault,
+    Persist,
+    SetTimer,
+    Sign,
+    Validate,
+)
+from dmchain.chain.consensus.evidence import DoubleProposal
+from dmchain.chain.consensus.inputs import Peer, Start, TimerKind
+from dmchain.chain.consensus.messages import (
+    NO_ROUND,
+    PRECOMMIT,
+    PREVOTE,
+    PROPOSAL,
+    Candidate,
+    CommitCertificate,
+    OwnMessage,
+    Polka,
+    Proposal,
+    ProposalMessage,
+    Signable,
+    SignRecord,
+    Step,
+    Vote,
+    statement,
+)
+from dmchain.chain.consensus.signatures import IsSigned
+from dmchain.chain.consensus.votes import KEPT_ROUNDS, PROPOSALS_PER_ROUND, HeightVotes, RoundVotes
+from dmchain.chain.primitives.types import Hash32
+
+IDLE: Final = Step.IDLE
+PROPOSE: Final = Step.PROPOSE
+AWAIT_POLKA: Final = Step.PREVOTE
+AWAIT_COMMIT: Final = Step.PRECOMMIT
+COMMIT: Final = Step.COMMIT
+BODY_ROUNDS: Final = 2
+"""Rounds back whose proposals' bodies are kept; older ones only if locked, valid, decided or with a polka."""
+MAX_HINTS: Final = 8
+
+
+class HeightMachine:
+    """Rounds, lock and decision of one height.
+
+    INVARIANT: locked_round never decreases; locked_round <= valid_round; every prevote for a value obeys the lock.
+    """
+
+    def __init__(self, start: Start, me: int | None, is_signed: IsSigned) -> None:
+        """`me`: own index in the set, None for a node that only follows (an observer too)."""
+        self.height = start.height
+        self.validators = start.validators
+        self.me = me
+        self.votes = HeightVotes(start.height, start.validators)
+        self.step = Step.IDLE
+        self.locked_round = NO_ROUND
+        self.locked_hash: Hash32 | None = None
+        self.valid_round = NO_ROUND
+        self.valid_hash: Hash32 | None = None
+        self.valid_polka: Polka | None = None
+        self.round_certificate: tuple[Vote, ...] = ()
+        self.blocks: dict[Hash32, Candidate] = {}
+        self.validity: dict[Hash32, bool] = {}
+        self.wanted: dict[Hash32, None] = {}
+        """Values whose body has been asked for and has not come."""
+        self.own: dict[tuple[int, int], OwnMessage] = {}
+        """Signed messages by (kind, round)."""
+        self.requested: dict[tuple[int, int], tuple[Signable, Polka | None]] = {}
+        """What the signer has been asked to sign, by (kind, round); signed or not, nothing is asked for twice."""
+        self.decision: tuple[Candidate, CommitCertificate] | None = None
+        self.effects: list[Effect] = []
+        self._proposers = start.proposers
+        self._position = start.position
+        self.last_commit = start.last_commit
+        """Of the height before; late precommits make it fuller."""
+        self._is_signed = is_signed
+
+    # -- facts ---------------------------------------------------------------------------------------------------
+    @property
+    def round(self) -> int:
+        return self.votes.round
+
+    def proposer(self, round: int) -> int:
+        """Index of the validator that proposes in `round`."""
+        return self._proposers.at(self._position + round)
+
+    def is_signed(self, vote: Vote) -> bool:
+        """Whether a vote inside a certificate is good; one that is tallied already has been checked."""
+        return self.votes.find(vote) == vote or self._is_signed(vote, self.validators)
+
+    def is_over(self) -> bool:
+        return self.step >= COMMIT
+
+    # -- rounds --------------------------------------------------------------------------------------------------
+    def start_round(self, round: int) -> None:
+        """Lines 10 to 15."""
+        self.round_certificate = self.votes.round_certificate(round) if round > 0 else ()  # 11
+        self.votes.enter(round)  # 12
+        self.step = PROPOSE
+        self._forget_old_bodies()
+        self.act_as_proposer()
+        self.effects.append(SetTimer(TimerKind.PROPOSE, self.height, round))  # 15
+
+    def act_as_proposer(self) -> None:
+        """Lines 13 and 14."""
+        if self.me is None or self.proposer(self.round) != self.me or (PROPOSAL, self.round) in self.requested:
+            return
+        if self.valid_hash is not None:  # 13
+            self._propose(self.valid_hash, self.valid_round, self.valid_polka)
+        else:  # 14
+            self.effects.append(GetValue(self.height, self.round, self.last_commit))
+
+    def _forget_old_bodies(self) -> None:
+        keep: set[Hash32 | None] = {self.locked_hash, self.valid_hash, *self.votes.commits.values()}
+        for round, votes in self.votes.rounds.items():
+            if round >= self.round - BODY_ROUNDS:
+                keep.update(votes.proposals)
+            if votes.polka is not None:
+                keep.add(votes.polka[0])
+        for block_hash in [known for known in self.blocks if known not in keep]:
+            del self.blocks[block_hash]
+            self.validity.pop(block_hash, None)
+        self.wanted = {block_hash: None for block_hash in self.wanted if block_hash in keep}
+        oldest = self.round - KEPT_ROUNDS
+        self.own = {key: message for key, message in self.own.items() if key[1] >= oldest}
+        self.requested = {key: asked for key, asked in self.requested.items() if key[1] >= oldest}
+
+    # -- rules ---------------------------------------------------------------------------------------------------
+    def progress(self) -> None:
+        """Apply the rules in their fixed order until none applies."""
+        if self.votes.misbehaviour:
+            self.effects += [Evidence(proof) for proof in self.votes.misbehaviour]
+            self.votes.misbehaviour = []
+        while self.step < COMMIT:
+            if self.votes.commits and self.rule_decide():
+                return
+            if self.votes.polkas:
+                self.rule_adopt()
+            if self.votes.ahead_power >= self.votes.one_honest and self.rule_skip():
+                continue
+            if self.step == IDLE:
+                if self.rule_wake():
+                    continue
+                return
+            round_votes = self.votes.at(self.round)
+            if self.step == PROPOSE and self.rule_prevote(round_votes):
+                continue
+            if self.step == AWAIT_POLKA and self.rule_precommit(round_votes):
+                continue
+            if self.step < COMMIT:
+                self.rule_timers(round_votes)
+            return
+
+    def rule_decide(self) -> bool:
+        """Lines 16 to 18: a quorum of precommits for one value in any round. Returns whether the height is over."""
+        for round, block_hash in self.votes.commits.items():
+            is_valid = self.validity.get(block_hash)
+            if is_valid:  # 17
+                commit = self.votes.commit_certificate(round)
+                self.step = COMMIT
+                self.decision = self.blocks[block_hash], commit
+                self.effects.append(Decide(self.height, *self.decision))
+                return True
+            if is_valid is False:  # 18
+                commit = self.votes.commit_certificate(round)
+                self._halt(block_hash, "a commit exists for a block that this node finds invalid", commit)
+                return True
+            self.want(block_hash)
+        return False
+
+    def rule_adopt(self) -> None:
+        """Line 19: the newest polka is the best value to propose; it changes what is proposed, never what is voted."""
+        waiting = []
+        for round in self.votes.polkas:
+            polka = self.votes.rounds[round].polka
+            if polka is None or polka[0] is None or round <= self.valid_round:
+                continue
+            if round > self.round:
+                waiting.append(round)
+            elif not self.validity.get(polka[0]):
+                waiting.append(round)
+                self.want(polka[0])
+            elif round == self.round and self.step < AWAIT_COMMIT:
+                waiting.append(round)  # line 27 locks it as well
+            else:
+                self._set_valid(polka[0], round)
+        self.votes.polkas = waiting
+
+    def rule_skip(self) -> bool:
+        """Line 20: validators worth more than a third are ahead; at least one of them is correct."""
+        target = self.votes.skip_target()
+        if target <= self.round:
+            return False
+        self.start_round(target)
+        return True
+
+    def rule_wake(self) -> bool:
+        """Line 21: somebody has found work: a valid proposal of round 0."""
+        votes = self.votes.rounds.get(0)
+        message = None if votes is None else votes.first_proposal()
+        if votes is None or message is None or not votes.is_first_timely:
+            return False
+        if not self.validity.get(message.proposal.block_hash):
+            return False
+        self.start_round(0)
+        return True
+
+    def rule_prevote(self, votes: RoundVotes) -> bool:
+        """Lines 22 to 25. Returns whether the step has changed."""
+        message = votes.first_proposal()
+        if message is None:
+            return False
+        proposal = message.proposal
+        if proposal.valid_round >= self.round:  # 25
+            self.prevote(None, NO_ROUND)
+            return True
+        is_valid = self.validity.get(proposal.block_hash)
+        if is_valid is None:
+            return False
+        if proposal.valid_round == NO_ROUND:  # 23
+            may = is_valid and votes.is_first_timely and self.lock_allows(proposal)
+        elif self.has_polka_for(proposal):  # 24
+            may = is_valid and self.lock_allows(proposal)
+        else:
+            return False
+        if may:
+            self.prevote(proposal.block_hash, proposal.valid_round)
+        else:
+            self.prevote(None, NO_ROUND)
+        return True
+
+    def lock_allows(self, proposal: Proposal) -> bool:
+        """The strict lock: only a polka at or after the locked round frees from it."""
+        return self.locked_round <= proposal.valid_round
+
+    def has_polka_for(self, proposal: Proposal) -> bool:
+        votes = self.votes.rounds.get(proposal.valid_round)
+        return votes is not None and votes.polka is not None and votes.polka[0] == proposal.block_hash
+
+    def rule_precommit(self, votes: RoundVotes) -> bool:
+        """Lines 26 to 29. Returns whether the step has changed."""
+        if votes.polka is None:
+            return False
+        block_hash = votes.polka[0]
+        if block_hash is None:  # 28
+            self.precommit(None)
+            return True
+        is_valid = self.validity.get(block_hash)
+        if is_valid:  # 27
+            self._set_valid(block_hash, self.round)
+            self.lock(block_hash)
+            self.precommit(block_hash)
+            return True
+        if is_valid is False:  # 29
+            polka = self.votes.polka_certificate(self.round)
+            self._halt(block_hash, "a polka exists for a block that this node finds invalid", polka)
+            return True
+        self.want(block_hash)
+        return False
+
+    def rule_timers(self, votes: RoundVotes) -> None:
+        """Lines 30 and 31."""
+        if (
+            self.step == AWAIT_POLKA
+            and votes.prevote_power >= self.votes.quorum
+            and not votes.is_prevote_timer_set
+        ):
+            votes.is_prevote_timer_set = True
+            self.effects.append(SetTimer(TimerKind.PREVOTE, self.height, self.round))  # 30
+        if votes.precommit_power >= self.votes.quorum and not votes.is_precommit_timer_set:
+            votes.is_precommit_timer_set = True
+            self.effects.append(SetTimer(TimerKind.PRECOMMIT, self.height, self.round))  # 31
+
+    def lock(self, block_hash: Hash32) -> None:
+        self.locked_round = self.round
+        self.locked_hash = block_hash
+
+    def _set_valid(self, block_hash: Hash32, round: int) -> None:
+        self.valid_round = round
+        self.valid_hash = block_hash
+        self.valid_polka = self.votes.polka_certificate(round)
+
+    def _halt(self, block_hash: Hash32, reason: str, proof: Polka | CommitCertificate) -> None:
+        self.step = Step.HALTED
+        self.effects.append(Halt(self.height, block_hash, reason, proof))
+
+    def want(self, block_hash: Hash32) -> None:
+        """Ask for the body of a value that others have voted for, once; a stuck height asks again."""
+        if block_hash not in self.blocks and block_hash not in self.wanted:
+            self.wanted[block_hash] = None
+            self.effects.append(self.fetch(block_hash))
+
+    def fetch(self, block_hash: Hash32) -> FetchBlock:
+        hints: dict[int, None] = {}
+        for votes in self.votes.rounds.values():
+            for vote in (*votes.precommits.values(), *votes.prevotes.values()):
+                if vote.block_hash == block_hash and vote.validator != self.me:
+                    hints[vote.validator] = None
+        return FetchBlock(self.height, block_hash, tuple(sorted(hints)[:MAX_HINTS]))
+
+    # -- timeouts ------------------------------------------------------------------------------------------------
+    def timeout(self, kind: TimerKind, round: int) -> None:
+        if kind is TimerKind.HEARTBEAT:
+            self.work_available()
+        elif round != self.round:
+            return
+        elif kind is TimerKind.PROPOSE and self.step == PROPOSE:  # 32
+            self.prevote(None, NO_ROUND)
+        elif kind is TimerKind.PREVOTE and self.step == AWAIT_POLKA:  # 33
+            self.precommit(None)
+        elif kind is TimerKind.PRECOMMIT and self.step < COMMIT:  # 34
+            self.start_round(round + 1)
+
+    def work_available(self) -> None:
+        if self.step == IDLE:  # 9
+            self.start_round(0)
+
+    # -- what this node says -------------------------------------------------------------------------------------
+    def prevote(self, block_hash: Hash32 | None, valid_round: int) -> None:
+        self.step = AWAIT_POLKA
+        self._vote(PREVOTE, block_hash, valid_round)
+
+    def precommit(self, block_hash: Hash32 | None) -> None:
+        self.step = AWAIT_COMMIT
+        self._vote(PRECOMMIT, block_hash, NO_ROUND)
+
+    def _vote(self, kind: int, block_hash: Hash32 | None, valid_round: int) -> None:
+        if self.me is None or (kind, self.round) in self.requested:  # 35
+            return
+        vote = Vote(kind, self.height, self.round, valid_round, block_hash, self.me)
+        self.requested[kind, self.round] = vote, None
+        self.effects.append(Sign(vote))
+
+    def _propose(self, block_hash: Hash32, valid_round: int, polka: Polka | None) -> None:
+        if self.me is None or (PROPOSAL, self.round) in self.requested:  # 35
+            return
+        proposal = Proposal(self.height, self.round, valid_round, block_hash, self.me)
+        self.requested[PROPOSAL, self.round] = proposal, polka
+        self.effects.append(Sign(proposal))
+
+    def value(self, round: int, block: Candidate) -> None:
+        """Line 14's answer: the application has built a block."""
+        if round != self.round or self.step != PROPOSE or self.me is None:
+            return
+        self.blocks[block.hash] = block
+        self.validity[block.hash] = True
+        if self.valid_hash is not None:
+            self.act_as_proposer()  # a polka came while the block was built: it goes first
+        else:
+            self._propose(block.hash, NO_ROUND, None)
+
+    def signed(self, message: Signable) -> None:
+        """Line 36: the signer has answered."""
+        key = (message.kind, message.round)
+        asked, polka = self.requested.get(key, (None, None))
+        if asked is None or key in self.own or asked.signed(message.signature) != message:
+            return
+        own = message if isinstance(message, Vote) else ProposalMessage(message, None, polka)
+        self.own[key] = own
+        self.publish(own)
+        if isinstance(own, Vote):
+            self.votes.add(own)
+        else:
+            self.receive_proposal(own, None, True)
+
+    def publish(self, own: OwnMessage) -> None:
+        """First durable, then sent; with its body the first time."""
+        self.effects.append(Persist(self.make_record()))
+        if isinstance(own, ProposalMessage):
+            own = ProposalMessage(own.proposal, self.blocks.get(own.proposal.block_hash), own.polka)
+        self.effects.append(Broadcast(own))
+
+    def late_precommits(self) -> list[Vote]:
+        """After the decision: the precommits for it, those that came later included."""
+        if self.decision is None:
+            return []
+        commit = self.decision[1]
+        precommits = self.votes.at(commit.round).precommits.values()
+        return [vote for vote in precommits if vote.block_hash == commit.block_hash]
+
+    # -- the journal ---------------------------------------------------------------------------------------------
+    def make_record(self) -> SignRecord:
+        """Everything that must survive a crash from now on."""
+        values = {self.locked_hash, self.valid_hash}
+        for message in self.own.values():
+            said = statement(message)
+            if said.round == self.round:
+                values.add(said.block_hash)
+        bodies = [self.blocks[value] for value in sorted(values - {None}) if value in self.blocks]  # type: ignore[type-var]
+        return SignRecord(
+            self.height,
+            self.round,
+            self.step,
+            self.locked_round,
+            self.locked_hash,
+            self.valid_round,
+            self.valid_hash,
+            self.valid_polka,
+            self.round_certificate,
+            tuple(bodies),
+            tuple(self.own.values()),
+        )
+
+    def restore(self, record: SignRecord) -> None:
+        """Lines 4 to 6: go on where the journal says, as far as own messages show it."""
+        self.locked_round, self.locked_hash = record.locked_round, record.locked_hash  # 4
+        self.valid_round, self.valid_hash = record.valid_round, record.valid_hash
+        self.valid_polka = record.valid_polka
+        self.round_certificate = record.round_certificate
+        for message in record.own:
+            said = statement(message)
+            polka = message.polka if isinstance(message, ProposalMessage) else None
+            self.own[said.kind, said.round] = message
+            self.requested[said.kind, said.round] = said, polka
+        self.votes.enter(record.round)
+        if self.valid_polka is not None:
+            self.votes.accept_polka(self.valid_polka)
+        for vote in record.round_certificate:
+            self.votes.add(vote)
+        for block in record.blocks:
+            self.take_body(block)
+        for message in record.own:
+            if isinstance(message, Vote):
+                self.votes.add(message)
+            elif message.proposal.round == record.round:
+                self.receive_proposal(message, None, True)
+        self.step = self._step_of_own_messages()  # 5
+        self.effects += [Broadcast(message) for message in self.own_of_round()]
+        if self.step == PROPOSE:  # 6
+            self.act_as_proposer()
+            self.effects.append(SetTimer(TimerKind.PROPOSE, self.height, self.round))
+
+    def _step_of_own_messages(self) -> Step:
+        """A step whose message never became durable has not been taken."""
+        if (PRECOMMIT, self.round) in self.own:
+            return AWAIT_COMMIT
+        if (PREVOTE, self.round) in self.own:
+            return AWAIT_POLKA
+        return PROPOSE
+
+    def own_of_round(self) -> list[OwnMessage]:
+        """What this node has said in the current round, in the order of saying it."""
+        kinds = (PROPOSAL, PREVOTE, PRECOMMIT)
+        return [self.own[kind, self.round] for kind in kinds if (kind, self.round) in self.own]
+
+    # -- messages ------------------------------------------------------------------------------------------------
+    def receive_proposal(self, message: ProposalMessage, sender: Peer | None, is_timely: bool) -> None:
+        """Line 40."""
+        proposal, block = message.proposal, message.block
+        if not self.votes.is_kept(proposal.round) or proposal.round < 0:
+            return
+        if proposal.validator != self.proposer(proposal.round):
+            self.fault(sender, f"proposal of validator {proposal.validator} out of turn in round {proposal.round}")
+            return
+        if block is not None and block.hash != proposal.block_hash:
+            self.fault(sender, "proposal with the body of another block")
+            return
+        votes = self.votes.at(proposal.round)
+        if proposal.block_hash not in votes.proposals:
+            if len(votes.proposals) >= PROPOSALS_PER_ROUND:
+                return
+            first = votes.first_proposal()
+            if first is None:
+                votes.is_first_timely = is_timely
+            else:
+                self.effects.append(Evidence(DoubleProposal(first.proposal, proposal)))
+            votes.proposals[proposal.block_hash] = ProposalMessage(proposal, None, message.polka)
+        if proposal.round >= self.round - BODY_ROUNDS or proposal.block_hash in self.wanted:
+            if block is not None:
+                self.take_body(block)
+            else:
+                self.want(proposal.block_hash)
+        if message.polka is not None:
+            self.receive_polka(message.polka, sender)
+
+    def receive_polka(self, polka: Polka, sender: Peer | None) -> None:
+        """Line 41."""
+        if polka.height != self.height:
+            self.fault(sender, f"polka of height {polka.height} within height {self.height}")
+            return
+        known = self.votes.rounds.get(polka.round)
+        if known is not None and known.polka == (polka.block_hash, polka.valid_round):
+            return
+        try:
+            validate_polka(polka, self.validators, self.is_signed)
+        except InvalidCertificate as error:
+            self.fault(sender, str(error))
+            return
+        self.votes.accept_polka(polka)
+
+    def receive_commit(self, commit: CommitCertificate, sender: Peer | None) -> bool:
+        """Line 42. Returns whether the certificate is good."""
+        if self.votes.commits.get(commit.round) == commit.block_hash:
+            return True
+        try:
+            validate_commit(commit, self.validators, self.is_signed)
+        except InvalidCertificate as error:
+            self.fault(sender, str(error))
+            return False
+        self.votes.accept_commit(commit)
+        return True
+
+    def receive_votes(self, votes: tuple[Vote, ...], sender: Peer | None) -> None:
+        """Line 43: votes of a bundle, each checked here."""
+        for vote in votes:
+            if vote.height != self.height or not self.is_signed(vote):
+                self.fault(sender, f"bundle with a bad vote of validator {vote.validator}")
+                return
+            self.votes.add(vote)
+
+    def take_body(self, block: Candidate) -> None:
+        """Keep a body that belongs to a known proposal or was asked for, and have it executed."""
+        self.wanted.pop(block.hash, None)
+        if block.hash not in self.blocks:
+            self.blocks[block.hash] = block
+            self.effects.append(Validate(self.height, block))
+
+    def fault(self, sender: Peer | None, reason: str) -> None:
+        if sender is not None:
+            self.effects.append(PeerFault(sender, reason))
+
+
+MachineFactory = Callable[[Start, int | None, IsSigned], HeightMachine]

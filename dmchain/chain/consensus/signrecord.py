@@ -1,0 +1,156 @@
+"""The sign journal's contents: records and block bodies as payloads of a log (store/wal.py), and back.
+
+| first byte | payload |
+|---|---|
+| 0 | version 1, address of the consensus key 20: the first of a log |
+| 1 | a body: block hash 32, bytes |
+| 2 | a record; bodies by hash |
+
+Bodies stand apart because they are large and several records of a height hold the same ones: each is written once per
+log, before the first record that names it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from dmchain.chain.consensus.encoding import (
+    Reader,
+    encode_polka,
+    encode_proposal,
+    encode_vote,
+    encode_votes,
+    read_polka,
+    read_proposal,
+    read_vote,
+    read_votes,
+)
+from dmchain.chain.consensus.messages import (
+    NO_ROUND,
+    Candidate,
+    OwnMessage,
+    ProposalMessage,
+    SignRecord,
+    Step,
+    Vote,
+)
+from dmchain.chain.primitives.errors import DecodeError
+from dmchain.chain.primitives.types import ZERO_HASH, Address, Hash32
+
+JOURNAL_VERSION: Final = 1
+MAX_BODIES: Final = 64
+
+_HEAD = struct.Struct(">QIBI32sI32s")
+_COUNT = struct.Struct(">H")
+_TAG_OWNER = b"\0"
+_TAG_BODY = b"\1"
+_TAG_RECORD = b"\2"
+
+
+def encode_owner(address: Address) -> bytes:
+    """The first payload of a journal: whose it is."""
+    return _TAG_OWNER + bytes((JOURNAL_VERSION,)) + address
+
+
+def decode_owner(payload: bytes) -> Address:
+    """Raises DecodeError when the payload is none, or of a version this program does not know."""
+    if len(payload) != 22 or payload[:1] != _TAG_OWNER:
+        raise DecodeError("journal: the first record does not say whose it is")
+    if payload[1] != JOURNAL_VERSION:
+        raise DecodeError(f"journal: version: expected {JOURNAL_VERSION}, got {payload[1]}")
+    return Address(payload[2:])
+
+
+def encode_appends(record: SignRecord, written: Iterable[Hash32]) -> list[bytes]:
+    """The payloads that make `record` durable: bodies that are not among `written` yet, then the record."""
+    known = set(written)
+    bodies = [_TAG_BODY + block.hash + block.body for block in record.blocks if block.hash not in known]
+    return [*bodies, _TAG_RECORD + encode_record(record)]
+
+
+def replay(payloads: Sequence[bytes]) -> tuple[SignRecord | None, dict[Hash32, bytes]]:
+    """The last record of a journal's payloads (without the owner) and the bodies in it; raises DecodeError."""
+    bodies: dict[Hash32, bytes] = {}
+    last: bytes | None = None
+    for payload in payloads:
+        tag = payload[:1]
+        if tag == _TAG_BODY and len(payload) >= 33:
+            bodies[Hash32(payload[1:33])] = payload[33:]
+        elif tag == _TAG_RECORD:
+            last = payload[1:]
+        else:
+            raise DecodeError(f"journal: record with tag {tag.hex() or 'nothing'} of {len(payload)} bytes")
+    return (None if last is None else decode_record(last, bodies)), bodies
+
+
+def encode_record(record: SignRecord) -> bytes:
+    """Fixed-width fields as in encoding.py; bodies by hash."""
+    parts = [
+        _HEAD.pack(
+            record.height,
+            record.round,
+            record.step,
+            record.locked_round + 1,
+            record.locked_hash or ZERO_HASH,
+            record.valid_round + 1,
+            record.valid_hash or ZERO_HASH,
+        ),
+        b"\0" if record.valid_polka is None else b"\1" + encode_polka(record.valid_polka),
+        encode_votes(record.round_certificate),
+        _COUNT.pack(len(record.blocks)),
+        *[block.hash for block in record.blocks],
+        _COUNT.pack(len(record.own)),
+        *[_encode_own(message) for message in record.own],
+    ]
+    return b"".join(parts)
+
+
+def _encode_own(message: OwnMessage) -> bytes:
+    if isinstance(message, Vote):
+        return b"\0" + encode_vote(message)
+    return b"\1" + encode_proposal(ProposalMessage(message.proposal, None, message.polka))
+
+
+def decode_record(raw: bytes, bodies: dict[Hash32, bytes]) -> SignRecord:
+    """Raises DecodeError; also when a body is missing, for then the journal is not whole."""
+    reader = Reader(raw, "journal record")
+    height, round, step, locked_round, locked_hash, valid_round, valid_hash = _HEAD.unpack(
+        reader.take(_HEAD.size)
+    )
+    if step > Step.HALTED:
+        raise DecodeError(f"journal record: step: expected at most {int(Step.HALTED)}, got {step}")
+    polka = read_polka(reader) if reader.flag("polka") else None
+    certificate = read_votes(reader, height)
+    blocks = []
+    for _ in range(reader.number(_COUNT, "bodies", MAX_BODIES)):
+        block_hash = reader.block_hash()
+        if block_hash not in bodies:
+            raise DecodeError(f"journal record of height {height}: body of 0x{block_hash.hex()} is missing")
+        blocks.append(Candidate(block_hash, bodies[block_hash]))
+    own = tuple([_read_own(reader, height) for _ in range(reader.number(_COUNT, "own messages", 2**16 - 1))])
+    reader.finish()
+    return SignRecord(
+        height=height,
+        round=round,
+        step=Step(step),
+        locked_round=locked_round + NO_ROUND,
+        locked_hash=None if locked_hash == ZERO_HASH else Hash32(locked_hash),
+        valid_round=valid_round + NO_ROUND,
+        valid_hash=None if valid_hash == ZERO_HASH else Hash32(valid_hash),
+        valid_polka=polka,
+        round_certificate=certificate,
+        blocks=tuple(blocks),
+        own=own,
+    )
+
+
+def _read_own(reader: Reader, height: int) -> OwnMessage:
+    if not reader.flag("own message"):
+        return read_vote(reader, height)
+    return read_proposal(reader, _refuse_body)
+
+
+def _refuse_body(body: bytes) -> Hash32:
+    raise DecodeError("journal record: an own proposal carries a body")
