@@ -1,6 +1,6 @@
 """Random contracts give the same results in py-evm's loop, in the interpreter and translated, at any threshold.
 
-A longer campaign: DMCHAIN_FUZZ_SEEDS=20000:50000 python -m pytest tests/marketplace_vm/translate -k seeded -s
+A longer campaign: DMCHAIN_TRANSLATOR_SEEDS=20000:50000 python -m pytest tests/marketplace_vm/translate -k seeded -s
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def assert_all_agree(world: World, message: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("batch", range(4))
 def test_seeded_worlds_of_contracts_agree(batch: int) -> None:
-    first, count = map(int, os.environ.get("DMCHAIN_FUZZ_SEEDS", "0:120").split(":"))
+    first, count = map(int, os.environ.get("DMCHAIN_TRANSLATOR_SEEDS", "0:120").split(":"))
     for seed in range(first + batch, first + count, 4):
         random = Random(seed)
         world = random_world(random)
