@@ -23,7 +23,6 @@ from dmchain.chain.primitives.errors import InvalidBlock, InvalidTransaction, In
 from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import Address, Hash32
 from dmchain.chain.rules import (
-    Rules,
     compute_base_fee,
     compute_blob_base_fee,
     compute_excess_blob_gas,
@@ -41,6 +40,7 @@ from dmchain.chain.store.blocks import (
 )
 from dmchain.chain.store.history import DEFAULT_WINDOW, StateHistory, archive_writes, unarchive_writes
 from dmchain.chain.store.kv import KeyValue, Reader, Snapshot, Write
+from dmchain.chain.store.recent import RecentBlocks
 from dmchain.chain.trie import ordered_root
 
 BLOCK_HASH_WINDOW = 256
@@ -95,10 +95,10 @@ class TransactionSource(Protocol):
 class ChainView:
     """The chain at one height, unchanged by later blocks. May be used from any thread."""
 
-    def __init__(self, snapshot: Snapshot, head: Header) -> None:
+    def __init__(self, snapshot: Snapshot, head: Header, recent: RecentBlocks | None = None) -> None:
         self.snapshot = snapshot
         self.head = head
-        self.blocks = BlockReader(snapshot)
+        self.blocks = BlockReader(snapshot, recent)
         self.history = StateHistory(snapshot, head.number)
 
     def state(self, height: int) -> Reader:
@@ -123,6 +123,7 @@ class Blockchain:
         self.executor = executor
         self.history_window = history_window
         self.archive = archive
+        self._recent = RecentBlocks()
         changes = executor.create(genesis.alloc)
         self.genesis_header = genesis.header(changes.state_root)
         open_schema(store, self.genesis_header.hash)
@@ -163,7 +164,7 @@ class Blockchain:
         self.state_root = head.state_root if edited is None else Hash32(edited)
         self._recent_hashes[head.number] = head.hash
         self._recent_hashes.pop(head.number - BLOCK_HASH_WINDOW - 1, None)
-        self.view = ChainView(self.store.snapshot(), head)
+        self.view = ChainView(self.store.snapshot(), head, self._recent)
 
     # -- execution -----------------------------------------------------------------------------------------------
     def environment(self, plan: BlockPlan) -> BlockEnvironment:
@@ -300,6 +301,7 @@ class Blockchain:
             writes.append((schema.undo_key(block.number - self.history_window), None))
         self.store.write(writes, sync=True)
         self.executor.committed(changes)
+        self._recent.add(block.header.encode(), block, outcome.receipts)
         self._move_head(block.header)
 
     # -- a devnet's privileges -----------------------------------------------------------------------------------

@@ -153,10 +153,10 @@ class ChainBackend:
             waiting = self._pool.get(transaction_hash)
             return None if waiting is None else TransactionRecord(waiting)
         height, index = place
-        header, body = blocks.header(height), blocks.body(height)
-        if header is None or body is None:
+        block = blocks.block(height)
+        if block is None:
             raise InvariantBroken(f"the index names block {height}, which is not in the database")
-        return TransactionRecord(self._recognise(Transaction.decode(body.raw_transactions[index])), header, index)
+        return TransactionRecord(self._recognise(block.transactions[index]), block.header, index)
 
     def receipt(self, transaction_hash: Hash32) -> ReceiptRecord | None:
         blocks = self.view.blocks
@@ -164,12 +164,12 @@ class ChainBackend:
         if place is None:
             return None
         height, index = place
-        header, body, receipts = blocks.header(height), blocks.body(height), blocks.receipts(height)
-        if header is None or body is None or receipts is None:
+        block, receipts = blocks.block(height), blocks.receipts(height)
+        if block is None or receipts is None:
             raise InvariantBroken(f"the index names block {height}, which is not in the database")
-        first_log = sum(len(receipt.logs) for receipt in receipts[:index])
-        tx = self._recognise(Transaction.decode(body.raw_transactions[index]))
-        return ReceiptRecord(receipts[index], tx, header, index, first_log, _blob_price(tx, header))
+        first_log = sum([len(receipt.logs) for receipt in receipts[:index]])
+        tx = self._recognise(block.transactions[index])
+        return ReceiptRecord(receipts[index], tx, block.header, index, first_log, _blob_price(tx, block.header))
 
     def logs(self, query: LogQuery, max_results: int, stop: StopFlag) -> Sequence[LogRecord]:
         blocks = self.view.blocks

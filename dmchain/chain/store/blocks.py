@@ -13,6 +13,7 @@ from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import Hash32
 from dmchain.chain.store import schema
 from dmchain.chain.store.kv import Reader, Write
+from dmchain.chain.store.recent import RecentBlock, RecentBlocks
 
 KIND_ADDRESS = b"a"
 KIND_TOPIC = b"t"
@@ -67,27 +68,52 @@ def unindex_writes(block: Block, receipts: Sequence[Receipt]) -> list[Write]:
 
 
 class BlockReader:
-    """Reads blocks from one view of the store. Light: every method is a handful of gets."""
+    """Reads blocks from one view of the store; those in `recent` without decoding them."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, recent: RecentBlocks | None = None) -> None:
         self._reader = reader
         self._get = reader.get
+        self._recent = recent
 
     def head_height(self) -> int | None:
         raw = self._get(schema.META_HEAD)
         return None if raw is None else int.from_bytes(raw, "big")
 
     def header(self, height: int) -> Header | None:
-        if not 0 <= height < 1 << 64:
+        raw = self._raw_header(height)
+        if raw is None:
             return None
-        raw = self._get(schema.header_key(height))
-        return None if raw is None else Header.decode(raw)
+        recent = None if self._recent is None else self._recent.get(height, raw)
+        return Header.decode(raw) if recent is None else recent.block.header
+
+    def _raw_header(self, height: int) -> bytes | None:
+        return self._get(schema.header_key(height)) if 0 <= height < 1 << 64 else None
 
     def height_of(self, block_hash: bytes) -> int | None:
         raw = self._get(schema.number_key(block_hash))
         return None if raw is None else int.from_bytes(raw, "big")
 
+    def _decoded(self, height: int) -> RecentBlock | None:
+        """The block and its receipts from `recent`, or decoded now for the next who asks."""
+        raw = self._raw_header(height)
+        if raw is None or self._recent is None:
+            return None
+        found = self._recent.get(height, raw)
+        if found is None:
+            body, receipts = self._read_body(height), self._read_receipts(height)
+            if body is None or receipts is None:
+                return None
+            block = Block(Header.decode(raw), body.transactions(), body.withdrawals)
+            found = self._recent.add(raw, block, receipts)
+        return found
+
     def body(self, height: int) -> Body | None:
+        recent = self._decoded(height)
+        if recent is None:
+            return self._read_body(height)
+        return Body(tuple([tx.raw for tx in recent.block.transactions]), recent.block.withdrawals)
+
+    def _read_body(self, height: int) -> Body | None:
         raw = self._get(schema.body_key(height))
         if raw is None:
             return None
@@ -99,12 +125,19 @@ class BlockReader:
         return Body(transactions, withdrawals)
 
     def block(self, height: int) -> Block | None:
-        header, body = self.header(height), self.body(height)
+        recent = self._decoded(height)
+        if recent is not None:
+            return recent.block
+        header, body = self.header(height), self._read_body(height)
         if header is None or body is None:
             return None
         return Block(header, body.transactions(), body.withdrawals)
 
     def receipts(self, height: int) -> tuple[Receipt, ...] | None:
+        recent = self._decoded(height)
+        return self._read_receipts(height) if recent is None else recent.receipts
+
+    def _read_receipts(self, height: int) -> tuple[Receipt, ...] | None:
         raw = self._get(schema.receipts_key(height))
         if raw is None:
             return None
