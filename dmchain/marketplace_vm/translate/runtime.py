@@ -157,7 +157,10 @@ def keccak_memory(c: Any, at: int, size: int, gas: int) -> tuple[int, int]:
     gas -= GAS_KECCAK_WORD * ((size + 31) >> 5)
     if gas < 0:
         raise OutOfGas("KECCAK256")
-    return int.from_bytes(keccak(bytes(memory[at : at + size])), "big"), gas
+    data = bytes(memory[at : at + size])
+    if size == 64:
+        return hash_pair(int.from_bytes(data[:32], "big"), int.from_bytes(data[32:], "big")), gas
+    return int.from_bytes(keccak(data), "big"), gas
 
 
 # -- arithmetic ----------------------------------------------------------------------------------------------------
