@@ -170,26 +170,30 @@ class Producer:
 
     async def run(self) -> None:
         """Make blocks until cancelled."""
+        began = trio.current_time()
         while True:
             self._work = trio.Event()
             interval = self.config.block_time_seconds
             if interval is not None:
-                await self._wait_interval(interval)
+                await self._wait_interval(began, interval)
             elif not self.pool.has_executable(self.next_base_fee()):
                 wait = self.config.heartbeat_seconds
                 with trio.move_on_after(math.inf if wait is None else wait) as timeout:
                     await self._work.wait()
                 if not timeout.cancelled_caught:
                     if self.config.block_time_seconds is not None:
+                        began = trio.current_time()
                         continue
                     if self.config.gather_seconds:
                         await trio.sleep(self.config.gather_seconds)
                     if not self.pool.has_executable(self.next_base_fee()):
                         continue
+            began = trio.current_time()
             await self.make_block()
 
-    async def _wait_interval(self, interval: float) -> None:
-        deadline = trio.current_time() + interval
+    async def _wait_interval(self, began: float, interval: float) -> None:
+        """Until `interval` seconds after the last block was begun: making it is part of the interval."""
+        deadline = began + interval
         while trio.current_time() < deadline and self.config.block_time_seconds == interval:
             with trio.move_on_at(deadline):
                 await self._work.wait()
