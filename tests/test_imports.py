@@ -23,7 +23,7 @@ DIRECTIONS: dict[str, tuple[str, ...]] = {
 ONLY_IN: dict[str, tuple[tuple[str, ...], str]] = {
     "eth": (("dmchain.marketplace_vm",), "py-evm belongs to the EVM package"),
     "plyvel": (("dmchain.chain.store.leveldb",), "everything else speaks to a KeyValue"),
-    "msgpack": (("dmchain.node.wire", "dmchain.chain.store.wal"), "one codec at each boundary"),
+    "msgpack": (("dmchain.node.network.wire", "dmchain.chain.store.wal"), "one codec at each boundary"),
     "trio": (
         ("dmchain.node", "dmchain.rpc.http", "dmchain.rpc.websocket", "dmchain.rpc.workers", "dmchain.rpc.connection"),
         "shells do I/O, cores do not",
