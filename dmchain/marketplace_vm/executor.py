@@ -55,6 +55,7 @@ from dmchain.marketplace_vm.state import (
     restore_flat_keys,
 )
 from dmchain.marketplace_vm.system import begin_block, collect_requests, compute_requests_hash
+from dmchain.marketplace_vm.translate import run_translated
 from dmchain.marketplace_vm.vm import (
     CancunTransactionContext,
     DmComputation,
@@ -62,6 +63,9 @@ from dmchain.marketplace_vm.vm import (
     Message,
     computation_class_for,
 )
+
+# the native engine runs hot code translated; the reference engine has computations of its own
+DmComputation.code_runner = staticmethod(run_translated)
 
 DELEGATION_PREFIX = b"\xef\x01\x00"
 DELEGATION_BYTES = 23
