@@ -320,7 +320,8 @@ class Generator:
             where = show(target)
             if isinstance(target, int):
                 return [f"P.check_jump({where})"]
-            leave = [f"return {where} if {where} in D else P.check_jump({where})"]
+            known = f"{where} < {len(self.program.code)} and D[{where}]"
+            leave = [f"return {where} if {known} else P.check_jump({where})"]
         elif target == self.entry:
             self._loops = True
             return [*self._stack.flush(), "continue"]

@@ -11,7 +11,6 @@ here are not exact under threads, and need not be.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,15 +67,18 @@ class Program:
         self.visits = bytearray(len(self.padded))
         self.credit = -MAX_TRACE_CHARACTERS * policy.price
         self.characters = 0
-        self.jump_targets: set[int] = set()
+        self.jump_targets = bytearray(len(code))
+        """1 at each jump destination below `scanned`, else 0."""
         self.scanned = 0
 
     # -- jump destinations ---------------------------------------------------------------------------------------
     def is_jump_target(self, position: int) -> bool:
         """Whether there is a JUMPDEST at `position` that is not push data."""
-        if self.scanned <= position < len(self.code):
+        if position >= len(self.code):
+            return False
+        if position >= self.scanned:
             self._scan(position)
-        return position in self.jump_targets
+        return self.jump_targets[position] == 1
 
     def _scan(self, last: int) -> None:
         """Find jump destinations up to position `last`. Two threads may do so at once, with the same result."""
@@ -84,7 +86,7 @@ class Program:
         while position <= last:
             op = code[position]
             if op == JUMPDEST:
-                targets.add(position)
+                targets[position] = 1
             position += _STEPS[op]
         self.scanned = position
 
@@ -127,8 +129,7 @@ class Program:
     @property
     def size_bytes(self) -> int:
         """Memory held, estimated."""
-        fixed = 3 * len(self.code) + sys.getsizeof(self.jump_targets) + 1000
-        return fixed + self.characters * self.policy.bytes_per_character
+        return 4 * len(self.code) + 1000 + self.characters * self.policy.bytes_per_character
 
 
 class ProgramCache:

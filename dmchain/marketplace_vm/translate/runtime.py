@@ -132,7 +132,7 @@ def calldata_word(c: Any, at: int) -> int:
 
 
 # -- hashing -------------------------------------------------------------------------------------------------------
-MAX_REMEMBERED_HASHES = 100_000
+MAX_REMEMBERED_HASHES = 50_000
 _PAIRS: dict[tuple[int, int], int] = {}
 """Hashes of two words: the keys of Solidity's mappings, and the same ones come back."""
 

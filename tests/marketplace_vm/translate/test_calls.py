@@ -170,6 +170,14 @@ def test_creation_agrees_on_collisions_nonces_and_deposits() -> None:
             assert_agree({CALLER: Account(code, balance=balance, nonce=nonce)}, gas=600_000)
 
 
+def test_initcode_above_the_limit_ends_the_frame_that_creates() -> None:
+    """EIP-3860. py-evm raises where the creation begins, so the creating frame dies of it."""
+    for size in (49_152, 49_153):
+        for create in (push(size) + b"\x5f\x5f\xf0", b"\x5f" + push(size) + b"\x5f\x5f\xf5"):
+            outcome = assert_agree({CALLER: Account(reported(create))})
+            assert outcome.error == ("" if size == 49_152 else "OutOfGas")
+
+
 def test_finished_children_are_not_kept() -> None:
     """At 130 gas a call, a block would otherwise hold 200,000 computations."""
     loop = b"\x61\x03\xe8\x5b" + call(CALL, CALLEE) + b"\x50\x60\x01\x90\x03\x80\x60\x03\x57"

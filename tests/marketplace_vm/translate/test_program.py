@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 
@@ -133,6 +134,14 @@ def test_the_cache_of_programs_is_bounded_and_what_is_used_stays() -> None:
         cache.get(push(number, 2) * 20).translate(0)
         assert cache.get(COUNTER) is used
     assert len(cache) < 60
+
+
+def test_the_size_of_a_program_is_not_underestimated() -> None:
+    for code in (many_jumpdests(), side_exits_before_garbage()):
+        program = Program(code, TABLE, EAGER_POLICY)
+        assert program.is_jump_target(len(code) - 1)
+        held = (program.padded, program.visits, program.jump_targets, program.blocks)
+        assert sum(map(sys.getsizeof, held)) < program.size_bytes
 
 
 def test_results_do_not_depend_on_what_the_cache_has_dropped() -> None:
