@@ -19,6 +19,7 @@ import trio
 from dmchain.chain.admission import Account as PoolAccount
 from dmchain.chain.admission import PoolHead
 from dmchain.chain.blockchain import Blockchain, BlockPlan, ExecutedBlock
+from dmchain.chain.consensus.body import Facts, Stored
 from dmchain.chain.consensus.record import Record, compute_mix
 from dmchain.chain.mempool import BestTransactions, Mempool
 from dmchain.chain.primitives.crypto import EMPTY_CODE_HASH, keccak
@@ -67,7 +68,7 @@ class DecideAlone:
     """A network of one validator: what it builds is decided."""
 
     async def decide(self, executed: ExecutedBlock, record: Record) -> bytes:
-        return record.encode()
+        return Stored(Facts(record)).encode()
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ class StateAccounts:
         return PoolAccount(nonce, balance, has_code=not is_delegated, is_delegated=is_delegated)
 
 
-class _Candidates:
+class Candidates:
     """The transactions offered to one block: taken from the pool on its own thread, read on the builder's."""
 
     def __init__(self, best: BestTransactions, gas_limit: int) -> None:
@@ -161,7 +162,7 @@ class Producer:
 
     def _stored_milliseconds(self) -> int:
         raw = self.chain.view.blocks.record(self.chain.head.number)
-        return Record.decode(raw).timestamp_ms if raw else self.chain.head.timestamp * 1000
+        return Stored.decode(raw).facts.record.timestamp_ms if raw else self.chain.head.timestamp * 1000
 
     # -- the loop ------------------------------------------------------------------------------------------------
     def wake(self) -> None:
@@ -199,30 +200,40 @@ class Producer:
                 await self._work.wait()
                 self._work = trio.Event()
 
+    def offer(self) -> Candidates:
+        """What the pool has for the next block; to be asked for on the event loop."""
+        limit = self._gas_limit()
+        return Candidates(self.pool.best(self.next_base_fee(), limit * CANDIDATE_FACTOR), limit)
+
+    def share_senders(self, transactions: Iterable[Transaction]) -> None:
+        """Spare the recovery of senders that the pool knows already. Reads a dictionary: safe from a worker thread."""
+        for tx in transactions:
+            known = self.pool.get(tx.hash)
+            if known is not None:
+                tx.assume_sender(known.sender)
+
     async def make_block(self) -> ExecutedBlock:
         """Build one block on the head, have it decided and commit it."""
         async with self.turn:
             plan, record = self._plan()
-            base_fee = compute_base_fee(self.chain.head) if plan.base_fee is None else plan.base_fee
-            limit = self._gas_limit()
-            candidates = _Candidates(self.pool.best(base_fee, limit * CANDIDATE_FACTOR), limit)
-            executed = await trio.to_thread.run_sync(self._build, plan, candidates, limiter=self._limiter)
+            candidates = self.offer()
+            executed = await trio.to_thread.run_sync(self.build, plan, candidates, limiter=self._limiter)
             stored = await self.decide.decide(executed, record)
             with trio.CancelScope(shield=True):
                 # a commit under way is finished: the caller learns of it, or the store does not have it
                 await trio.to_thread.run_sync(self.chain.commit, executed, stored, limiter=self._limiter)
             self._last_ms = record.timestamp_ms
             self.next_block = NextBlock()
-            self._drop_refused(candidates)
+            self.drop_refused(candidates)
             self.follow_head(changed_accounts(executed))
             self.on_block(executed)
             return executed
 
-    def _build(self, plan: BlockPlan, candidates: _Candidates) -> ExecutedBlock:
+    def build(self, plan: BlockPlan, candidates: Candidates) -> ExecutedBlock:
         deadline = time.monotonic() + BUILD_BUDGET_SECONDS
         return self.chain.build(plan, candidates, stop=lambda: time.monotonic() > deadline)
 
-    def _drop_refused(self, candidates: _Candidates) -> None:
+    def drop_refused(self, candidates: Candidates) -> None:
         for tx, error in candidates.refused:
             log.info("transaction 0x%s does not fit the state: %s", tx.hash.hex(), error)
             self.pool.remove(tx.hash, self._clock())
