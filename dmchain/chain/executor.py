@@ -10,6 +10,7 @@ from dmchain.chain.genesis import GenesisAccount
 from dmchain.chain.primitives.block import Receipt, Withdrawal
 from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import Address, Hash32
+from dmchain.chain.staking.facts import ConsensusFacts, Notice
 from dmchain.chain.store.kv import Reader, Write
 
 
@@ -18,6 +19,7 @@ class BlockEnvironment:
     """What a block's transactions can see of it: header fields that are known before they run.
 
     `block_hash(number)` gives the hash of one of the 256 blocks before this one, or None. `blob_base_fee` in wei.
+    `consensus` is what the staking hooks need; None where nobody votes, and then they do nothing.
     """
 
     number: int
@@ -31,6 +33,7 @@ class BlockEnvironment:
     block_hash: Callable[[int], bytes | None]
     excess_blob_gas: int = 0
     blob_base_fee: int = 1
+    consensus: ConsensusFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,17 @@ class StateChanges:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a whole block. `requests_hash` is EIP-7685's, of the empty list where requests are off."""
+    """The result of a whole block. `requests_hash` is EIP-7685's, of the empty list where requests are off.
+
+    `notices` tell what the staking hooks did.
+    """
 
     changes: StateChanges
     receipts: tuple[Receipt, ...]
     gas_used: int
     blob_gas_used: int
     requests_hash: Hash32
+    notices: tuple[Notice, ...] = ()
 
 
 class BlockExecution(Protocol):
@@ -78,7 +85,7 @@ class BlockExecution(Protocol):
         ...
 
     def finish(self, withdrawals: Sequence[Withdrawal]) -> Outcome:
-        """End the block: withdrawals, requests, roots. Raises InvalidBlock where a system contract fails."""
+        """End the block: withdrawals, staking, requests, roots. Raises InvalidBlock where a system contract fails."""
         ...
 
 
@@ -97,7 +104,10 @@ class Executor(Protocol):
         *,
         system_calls: bool = True,
     ) -> BlockExecution:
-        """Start a block on the state of the head, with the system calls that come before its transactions."""
+        """Start a block on the state of the head, with the system calls and staking hooks before its transactions.
+
+        Raises InvalidBlock when the environment's consensus facts do not fit that state.
+        """
         ...
 
     def restore(

@@ -45,6 +45,7 @@ from dmchain.chain.primitives.errors import (
 from dmchain.chain.primitives.transaction import BLOB, Transaction
 from dmchain.chain.primitives.types import UINT64_MAX, Address, Hash32
 from dmchain.chain.rules import GAS_PER_BLOB, MAX_BLOB_GAS, MAX_INITCODE_BYTES, Rules
+from dmchain.chain.staking.facts import Notice
 from dmchain.chain.store.kv import Reader
 from dmchain.marketplace_vm.state import (
     NO_ACCOUNT,
@@ -54,7 +55,7 @@ from dmchain.marketplace_vm.state import (
     StateCache,
     restore_flat_keys,
 )
-from dmchain.marketplace_vm.system import begin_block, collect_requests, compute_requests_hash
+from dmchain.marketplace_vm.system import begin_block, collect_requests, compute_requests_hash, end_block
 from dmchain.marketplace_vm.translate import run_translated
 from dmchain.marketplace_vm.vm import (
     CancunTransactionContext,
@@ -146,8 +147,10 @@ class BlockRun:
         self.receipts: list[Receipt] = []
         self._parent_state_root = parent_state_root
         self._gas_cap = rules.transaction_gas_cap(environment.timestamp)
+        self._system_calls = system_calls
+        self._notices: tuple[Notice, ...] = ()
         if system_calls:
-            begin_block(self.state, self.computation_class, environment)
+            self._notices = begin_block(self.state, self.computation_class, environment)
 
     def use_computation_class(self, computation_class: type[DmComputation]) -> None:
         """Run with these opcodes and precompiles from now on."""
@@ -376,18 +379,22 @@ class BlockRun:
 
     # -- end of the block ----------------------------------------------------------------------------------------
     def finish(self, withdrawals: Sequence[Withdrawal]) -> Outcome:
-        """End the block: withdrawals, requests, roots."""
+        """End the block: withdrawals, staking, requests, roots."""
         flat = self.flat
         flat.lock_changes()
         for withdrawal in withdrawals:
             flat.set_balance(withdrawal.address, flat.get_balance(withdrawal.address) + withdrawal.amount * GWEI)
         flat.delete_empty_touched_accounts()
+        if self._system_calls:
+            self._notices += end_block(self.state, self.environment)
         requests_hash = EMPTY_REQUESTS_HASH
         if self.rules.requests:
             requests = collect_requests(self.state, self.computation_class, self.receipts)
             requests_hash = compute_requests_hash(requests)
         changes = flat.compute_changes(self._parent_state_root)
-        return Outcome(changes, tuple(self.receipts), self.gas_used, self.blob_gas_used, requests_hash)
+        return Outcome(
+            changes, tuple(self.receipts), self.gas_used, self.blob_gas_used, requests_hash, self._notices
+        )
 
 
 def validate_fees(tx: Transaction, base_fee: int) -> None:

@@ -41,12 +41,13 @@ from dmchain.chain.primitives.errors import InvalidTransaction
 from dmchain.chain.primitives.transaction import BLOB, Transaction
 from dmchain.chain.primitives.types import UINT64_MAX, Address, Hash32
 from dmchain.chain.rules import GAS_PER_BLOB, MAX_BLOB_GAS, MAX_INITCODE_BYTES, Rules
+from dmchain.chain.staking.facts import Notice
 from dmchain.chain.store.kv import Reader
 from dmchain.marketplace_vm.crypto_precompiles import OSAKA_PRECOMPILES
 from dmchain.marketplace_vm.executor import GWEI, NativeExecutor
 from dmchain.marketplace_vm.precompiles.native import PRECOMPILES as NATIVE_PRECOMPILES
 from dmchain.marketplace_vm.state import FlatState
-from dmchain.marketplace_vm.system import begin_block, collect_requests, compute_requests_hash
+from dmchain.marketplace_vm.system import begin_block, collect_requests, compute_requests_hash, end_block
 from dmchain.marketplace_vm.vm import NEVER_STOP, OSAKA_OPCODES
 
 _TOKENS_PER_NONZERO_BYTE = 4
@@ -253,8 +254,10 @@ class ReferenceRun:
         self.gas_used = 0
         self.receipts: list[Receipt] = []
         self._parent_state_root = parent_state_root
+        self._system_calls = system_calls
+        self._notices: tuple[Notice, ...] = ()
         if system_calls:
-            begin_block(state, state.computation_class, state.environment)  # type: ignore[arg-type]
+            self._notices = begin_block(state, state.computation_class, state.environment)  # type: ignore[arg-type]
 
     def apply(self, transaction: Transaction) -> Receipt:
         """Run one transaction. Raises InvalidTransaction, and then nothing has changed."""
@@ -302,12 +305,16 @@ class ReferenceRun:
             state.delta_balance(withdrawal.address, withdrawal.amount * GWEI)
             if state.account_is_empty(withdrawal.address):
                 state.delete_account(withdrawal.address)
+        if self._system_calls:
+            self._notices += end_block(state, state.environment)
         requests_hash = EMPTY_REQUESTS_HASH
         if self.rules.requests:
             requests = collect_requests(state, state.computation_class, self.receipts)
             requests_hash = compute_requests_hash(requests)
         changes = state.flat.compute_changes(self._parent_state_root)
-        return Outcome(changes, tuple(self.receipts), state.gas_used, state.blob_gas_used, requests_hash)
+        return Outcome(
+            changes, tuple(self.receipts), state.gas_used, state.blob_gas_used, requests_hash, self._notices
+        )
 
 
 class ReferenceExecutor(NativeExecutor):

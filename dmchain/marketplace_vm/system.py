@@ -1,5 +1,5 @@
 """System contracts and calls at the edges of a block: EIP-4788 and 2935 before the first transaction; on imported
-Ethereum chains EIP-6110, 7002 and 7251 after the last one.
+Ethereum chains EIP-6110, 7002 and 7251 after the last one; where validators vote, the staking hooks.
 
 dmchain's own networks have the first two in genesis and no requests: nobody deposits to them.
 """
@@ -24,6 +24,8 @@ from dmchain.chain.executor import BlockEnvironment
 from dmchain.chain.primitives.block import Receipt
 from dmchain.chain.primitives.errors import InvalidBlock
 from dmchain.chain.primitives.types import Address, Hash32
+from dmchain.chain.staking.facts import Notice
+from dmchain.chain.staking.hooks import process_block_end, process_block_start
 from dmchain.marketplace_vm.vm import CancunTransactionContext, DmComputation, DmState, Message
 
 SYSTEM_CONTRACTS: dict[bytes, bytes] = {
@@ -62,10 +64,26 @@ def system_call(state: DmState, computation_class: type[DmComputation], to: byte
     return computation
 
 
-def begin_block(state: DmState, computation_class: type[DmComputation], environment: BlockEnvironment) -> None:
-    """Store the parent's beacon root (here: the consensus record's) and hash. A failing call is ignored (EIP-4788)."""
+def begin_block(
+    state: DmState, computation_class: type[DmComputation], environment: BlockEnvironment
+) -> tuple[Notice, ...]:
+    """Store the parent's beacon root (here: the consensus record's) and hash. A failing call is ignored (EIP-4788).
+
+    Then staking does what comes before transactions; raises InvalidBlock when its facts do not fit the state.
+    """
     system_call(state, computation_class, BEACON_ROOTS_ADDRESS, environment.parent_beacon_block_root)
     system_call(state, computation_class, HISTORY_STORAGE_ADDRESS, environment.parent_hash)
+    if environment.consensus is None:
+        return ()
+    state.flat.lock_changes()
+    return process_block_start(state.flat, environment.number, environment.timestamp, environment.consensus)
+
+
+def end_block(state: DmState, environment: BlockEnvironment) -> tuple[Notice, ...]:
+    """What staking does after the last transaction."""
+    if environment.consensus is None:
+        return ()
+    return process_block_end(state.flat, environment.number, environment.timestamp, environment.consensus)
 
 
 def collect_requests(
