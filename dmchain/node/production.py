@@ -169,6 +169,18 @@ class Producer:
         """There may be work: a transaction has become executable, or the settings have changed."""
         self._work.set()
 
+    def has_work(self) -> bool:
+        """Whether a block made now would have a transaction."""
+        return self.pool.has_executable(self.next_base_fee())
+
+    async def wait_for_work(self) -> None:
+        """Until there is a transaction for a block, or `wake` is called for another reason."""
+        if not self.has_work():
+            self._work = trio.Event()
+            await self._work.wait()
+        else:
+            await trio.lowlevel.checkpoint()
+
     async def run(self) -> None:
         """Make blocks until cancelled."""
         began = trio.current_time()
@@ -177,7 +189,7 @@ class Producer:
             interval = self.config.block_time_seconds
             if interval is not None:
                 await self._wait_interval(began, interval)
-            elif not self.pool.has_executable(self.next_base_fee()):
+            elif not self.has_work():
                 wait = self.config.heartbeat_seconds
                 with trio.move_on_after(math.inf if wait is None else wait) as timeout:
                     await self._work.wait()
@@ -187,7 +199,7 @@ class Producer:
                         continue
                     if self.config.gather_seconds:
                         await trio.sleep(self.config.gather_seconds)
-                    if not self.pool.has_executable(self.next_base_fee()):
+                    if not self.has_work():
                         continue
             began = trio.current_time()
             await self.make_block()

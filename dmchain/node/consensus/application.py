@@ -225,6 +225,13 @@ class Application:
             seen.add(raw)
             verify_evidence(item, self.epochs.at(item.height).validators, self._checker.is_signed)
 
+    def verify_commit(self, commit: Commit, block_hash: Hash32) -> None:
+        """Raises InvalidCertificate unless the commit makes that block final on the head."""
+        height = self.chain.head.number + 1
+        if (commit.height, commit.block_hash) != (height, block_hash):
+            raise InvalidCertificate(f"commit: of height {commit.height}, expected that of block {height}")
+        verify_commit(commit, self.epochs.at(height).validators, self._checker.is_signed)
+
     # -- deciding ------------------------------------------------------------------------------------------------
     def executed(self, block_hash: Hash32) -> ExecutedBlock | None:
         found = self._executed.get(block_hash)
