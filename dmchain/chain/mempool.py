@@ -332,6 +332,14 @@ class Mempool:
             self._remove(entry, "removed", now)
         return self._take_changes()
 
+    def clear(self) -> PoolChanges:
+        """Drop everything."""
+        for queue in list(self._senders.values()):
+            while queue.entries:  # from the last nonce down, so that nothing is left behind a gap
+                last = queue.waiting[-1] if queue.waiting else queue.end - 1
+                self._give_up(queue.entries[last], "removed")
+        return self._take_changes()
+
     def _move_head(self, head: PoolHead, now: float) -> None:
         old, self._head = self._head, head
         for ranking in (self._heads, self._tails, self._excess, self._waiting):
@@ -393,7 +401,7 @@ class Mempool:
             self._give_up(entry, "expired")
 
     def _give_up(self, entry: Entry, reason: str) -> None:
-        """Drop a waiting entry."""
+        """Drop a waiting entry, or the last of a run."""
         self._detach(entry)
         self._changes.dropped.append(Dropped(self._forget(entry), reason))
 

@@ -257,10 +257,7 @@ class Producer:
 
     def pool_clear(self) -> None:
         """Drop everything that waits."""
-        pending, queued = self.pool.content()
-        for by_nonce in (*pending.values(), *queued.values()):
-            for tx in by_nonce.values():
-                self.pool.remove(tx.hash, self._clock())
+        self.pool.clear()
 
     # -- what the next block says --------------------------------------------------------------------------------
     def _gas_limit(self) -> int:

@@ -553,6 +553,15 @@ def test_an_emptied_pool_is_empty(accounts):
     assert not pool._senders and not pool._waiting_since and not pool.has_executable()
 
 
+def test_a_cleared_pool_is_empty_and_goes_on(accounts):
+    pool = pool_of(accounts)
+    transactions = [transfer(ANN, 0), transfer(ANN, 1), transfer(ANN, 3), transfer(BOB, 1)]
+    add_all(pool, *transactions)
+    assert {drop.transaction for drop in pool.clear().dropped} == set(transactions)
+    assert len(pool) == 0 and pool.status().size_bytes == 0 and not pool._senders and not pool._waiting_since
+    assert pool.add(transactions[0], 0.0).executable
+
+
 # ---------------------------------------------------------------- EIP-7702
 
 
