@@ -7,6 +7,7 @@ got and what was expected; an unknown key is refused with the nearest known name
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 import tomllib
@@ -238,5 +239,5 @@ def _to_toml(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_to_toml(entry) for entry in value) + "]"
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return json.dumps(value, ensure_ascii=False)  # a JSON string is a TOML one
     return repr(value)

@@ -110,3 +110,51 @@ def test_a_key_in_the_clear_needs_a_private_file(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="64 hex digits") as caught:
         load_secret_file(private(tmp_path / "bad.hex", "12 34"))
     assert "12 34" not in str(caught.value)
+
+
+PUBLISHED = {
+    "scrypt": {
+        "cipher": "aes-128-ctr",
+        "cipherparams": {"iv": "83dbcc02d8ccb40e466191a123791e0e"},
+        "ciphertext": "d172bf743a674da9cdad04534d56926ef8358534d458fffccd4e6ad2fbde479c",
+        "kdf": "scrypt",
+        "kdfparams": {
+            "dklen": 32,
+            "n": 262144,
+            "p": 8,
+            "r": 1,
+            "salt": "ab0c7876052600dd703518d6fc3fe8984592145b591fc8fb5c6d43190334ba19",
+        },
+        "mac": "2103ac29920d71da29f15d75b4a16dbe95cfd7ff8faea1056c33131d846e3097",
+    },
+    "pbkdf2": {
+        "cipher": "aes-128-ctr",
+        "cipherparams": {"iv": "6087dab2f9fdbbfaddc31a909735c1e6"},
+        "ciphertext": "5318b4d5bcd28de64ee5559e671353e16f075ecae9f99c7a79a38af5f869aa46",
+        "kdf": "pbkdf2",
+        "kdfparams": {
+            "c": 262144,
+            "dklen": 32,
+            "prf": "hmac-sha256",
+            "salt": "ae3cd4e7013836a3df6bd7241b12db061dbe2c6785853cce422d148a624ce0bd",
+        },
+        "mac": "517ead924a9d0dc3124507e3393d175ce3ff7c1e96529c6c555ce9e51205e9b2",
+    },
+}
+"""The vectors of the Web3 Secret Storage definition; they have no address."""
+
+
+@pytest.mark.parametrize("kdf", PUBLISHED)
+def test_the_published_vectors_open(tmp_path: Path, kdf: str) -> None:
+    document = {"crypto": PUBLISHED[kdf], "id": "3198bc9c-6672-5ab3-d995-4942343ae5b6", "version": 3}
+    key = load_keyfile(private(tmp_path / "vector", json.dumps(document)), "testpassword")
+    assert key.secret.hex() == "7a28b5ba57c53603b0b07b56bba752f7784bf506fa95edc395f5cf6c7514fe9d"
+
+
+def test_key_files_of_geth_are_listed_and_other_files_are_not(tmp_path: Path) -> None:
+    stored = save_key(KEY, tmp_path, "secret", is_light=True)
+    theirs = tmp_path / "UTC--2026-01-01T00-00-00.000000000Z--00"
+    stored.path.rename(theirs)
+    (tmp_path / "README").write_text("not a key")
+    (tmp_path / "old").mkdir()
+    assert [(key.address, key.path) for key in list_keys(tmp_path)] == [(KEY.address, theirs)]
