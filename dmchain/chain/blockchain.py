@@ -19,7 +19,13 @@ from dmchain.chain.primitives.block import (
     Receipt,
     Withdrawal,
 )
-from dmchain.chain.primitives.errors import InvalidBlock, InvalidTransaction, InvariantBroken, StorageError
+from dmchain.chain.primitives.errors import (
+    InvalidBlock,
+    InvalidTransaction,
+    InvariantBroken,
+    SignatureError,
+    StorageError,
+)
 from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import Address, Hash32
 from dmchain.chain.rules import (
@@ -155,8 +161,14 @@ class Blockchain:
         kept = self.store.get(schema.META_ARCHIVE)
         if self.archive and kept is None:
             self.store.write([(schema.META_ARCHIVE, schema.be8(height))], sync=True)
-        elif not self.archive and kept is not None:
-            self.store.write([(schema.META_ARCHIVE, None)], sync=True)
+        elif not self.archive:
+            # of an archive, or of a wider window, that was asked for until now: gaps between records would mislead
+            stale = self.store.iterate(schema.undo_key(0), schema.undo_key(max(height - self.history_window + 1, 0)))
+            writes: list[Write] = [(key, None) for key, _ in stale]
+            if kept is not None:
+                writes.append((schema.META_ARCHIVE, None))
+            if writes:
+                self.store.write(writes, sync=True)
 
     def _move_head(self, head: Header) -> None:
         self.head = head
@@ -269,7 +281,7 @@ class Blockchain:
         for index, tx in enumerate(block.transactions):
             try:
                 run.apply(tx)
-            except InvalidTransaction as error:
+            except (InvalidTransaction, SignatureError) as error:
                 raise InvalidBlock(f"transaction {index} (0x{tx.hash.hex()}): {error}") from error
         outcome = run.finish(block.withdrawals)
         sealed = self._seal(environment, header.extra_data, block.transactions, block.withdrawals, outcome)
