@@ -86,14 +86,14 @@ def save_key(key: PrivateKey, directory: Path, password: str, *, is_light: bool 
 
     `is_light` makes guessing the password 64 times as cheap, for tests.
     """
-    import eth_keyfile
+    from eth_keyfile.keyfile import create_keyfile_json
 
     directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     path = directory / f"{key.address.hex()}.json"
     if path.exists():
         raise KeyFileError(f"{path}: exists already", hint="move it away first; it is not overwritten")
     work = SCRYPT_WORK_LIGHT if is_light else SCRYPT_WORK
-    document = eth_keyfile.create_keyfile_json(key.secret, password.encode(), kdf="scrypt", iterations=work)
+    document = create_keyfile_json(key.secret, password.encode(), kdf="scrypt", iterations=work)
     write_atomically(path, json.dumps(document, indent=2).encode() + b"\n", mode=PRIVATE_FILE)
     return StoredKey(key.address, path)
 
@@ -111,13 +111,13 @@ def list_keys(directory: Path) -> list[StoredKey]:
 
 def load_keyfile(path: Path, password: str) -> PrivateKey:
     """Decrypt a keystore file; raises KeyFileError for a damaged file, a wrong password, or one that others can read."""
-    import eth_keyfile
+    from eth_keyfile.keyfile import decode_keyfile_json
 
     document = _read_document(path)
     _check_private(path)
     _check_work(document, path)
     try:
-        secret = eth_keyfile.decode_keyfile_json(document, password.encode())
+        secret = decode_keyfile_json(document, password.encode())
         key = PrivateKey(bytes(secret))
     except (ValueError, TypeError, KeyError, SignatureError) as error:
         if "MAC mismatch" in str(error):

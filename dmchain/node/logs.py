@@ -15,7 +15,7 @@ FIELDS = ("height", "round", "peer")
 class TextFormatter(logging.Formatter):
     """`2026-01-31T12:00:00Z INFO node: block 7 … height=7`"""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(component)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")

@@ -159,7 +159,8 @@ def load_key(options: dict[str, Any]) -> PrivateKey:
     if options["devnet_account"] is not None:
         from dmchain.node.keystore import devnet_keys
 
-        return devnet_keys(10)[options["devnet_account"]]
+        index: int = options["devnet_account"]
+        return devnet_keys(index + 1)[index]
     if options["private_key_file"] is not None:
         return load_secret_file(options["private_key_file"])
     return load_keyfile(options["key_file"], _password(options["password_file"]))
