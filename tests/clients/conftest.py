@@ -11,7 +11,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from eth_account import Account as EthAccount
@@ -26,7 +26,7 @@ SCRIPT_TIMEOUT_S = 60
 PEER = os.environ.get("DMCHAIN_CLIENT_TESTS_NODE", "dmchain")
 
 
-def _unavailable(reason: str) -> None:
+def _unavailable(reason: str) -> NoReturn:
     """Skip with one line on a developer's machine; fail where the tools are expected."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
@@ -39,8 +39,8 @@ def npm() -> Path:
     try:
         return toolchain.install(CLIENTS)
     except ToolchainUnavailable as error:
-        _unavailable(str(error))
-        raise
+        reason = str(error)
+    _unavailable(reason)
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +142,9 @@ def cast(npm: Path, node: Node) -> Callable[..., Any]:
     try:
         binary = foundry_binary(CLIENTS, "cast")
     except ToolchainUnavailable as error:
-        _unavailable(str(error))
+        binary, reason = None, str(error)
+    if binary is None:
+        _unavailable(reason)
 
     def run(*arguments: str, fails: bool = False) -> Any:
         done = subprocess.run(
