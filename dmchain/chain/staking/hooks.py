@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dmchain.chain.consensus.body import MAX_EVIDENCE
 from dmchain.chain.consensus.evidence import Amnesia, ChainEvidence
 from dmchain.chain.consensus.validators import Validator, ValidatorSet
 from dmchain.chain.primitives.errors import InvalidBlock
@@ -55,7 +56,6 @@ from dmchain.chain.staking.layout import (
 )
 from dmchain.chain.staking.parameters import (
     BPS,
-    MAX_EVIDENCE,
     MAX_RECENT_OFFENCES,
     MAX_STAKE,
     POWER_UNIT,

@@ -316,7 +316,7 @@ class Unbonding(NamedTuple):
     def pack(self) -> tuple[int, int, int]:
         return (
             _number(self.validator) | self.amount << 160,
-            self.left_in_block
+            min(self.left_in_block, _U64)
             | min(self.completes_at, _U64) << 64
             | self.origin_block << 128
             | int(self.slashed) << 192,

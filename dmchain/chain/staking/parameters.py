@@ -22,8 +22,6 @@ MAX_SEATS: Final = 256
 MAX_EPOCHS_KEPT: Final = 4_096
 MAX_UNBONDINGS: Final = 16
 """Withdrawals under way per account."""
-MAX_EVIDENCE: Final = 8
-"""Pieces of evidence per block."""
 MAX_RECENT_OFFENCES: Final = 256
 """How many of the latest double signers count towards the correlated fraction."""
 COMMISSION_INTERVAL_SECONDS: Final = 86_400
@@ -116,6 +114,16 @@ class StakingParameters:
         values: dict[str, Any] = {**_unpack(timing, _RANGES), **_unpack(amounts, _AMOUNT_RANGES)}
         values["slash_amnesia"] = bool(values["slash_amnesia"])
         return cls(**values, dispute_contract=Address(dispute_contract.to_bytes(20, "big")))
+
+
+def unpack_timing(word: int) -> dict[str, int]:
+    """The fields of the first word alone: calls pay for each word they read."""
+    return _unpack(word, _RANGES)
+
+
+def unpack_amounts(word: int) -> dict[str, int]:
+    """The fields of the second word alone."""
+    return _unpack(word, _AMOUNT_RANGES)
 
 
 def _pack(parameters: StakingParameters, ranges: tuple[tuple[str, int, int, int], ...]) -> int:

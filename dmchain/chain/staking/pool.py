@@ -182,7 +182,9 @@ class Delegation:
             self.shares | check_range(self.accrued, "accrued rewards") << 160,
             self.checkpoint,
             check_range(self.pending, "pending shares", self.shares) | self.pending_epoch << 160,
-            int.from_bytes(self.source, "big") | self.since_block << 160 | min(self.completes_at, _U48) << 208,
+            int.from_bytes(self.source, "big")
+            | min(self.since_block, _U48) << 160
+            | min(self.completes_at, _U48) << 208,
             check_range(self.moved, "redelegated shares", self.shares),
         )
 
@@ -222,6 +224,8 @@ class Position:
         self.delegation = Delegation.load(slots, operator, delegator)
         self.pool.enter(epoch)
         self._settle_rewards(slots)
+        self.offender: Address | None = None
+        """Whose tombstone took `burned`."""
         self.burned = self._settle_redelegation(slots, timestamp)
 
     def save(self, slots: Slots) -> None:
@@ -262,6 +266,7 @@ class Position:
         if tombstone is not None and tombstone.is_liable(held.since_block):
             lost = compute_burn(held.moved, tombstone.fraction)
             burned = self.take(lost).tokens
+            self.offender = held.source
             held.forget_redelegation()
         elif held.completes_at <= timestamp:
             held.forget_redelegation()

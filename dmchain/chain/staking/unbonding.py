@@ -37,6 +37,8 @@ class Queue:
         return cls(account, *unpack_pair(slots.load(queue_slot(account)), 64))
 
     def save(self, slots: Slots) -> None:
+        if self.head == self.tail:
+            self.head = self.tail = 0
         slots.store(queue_slot(self.account), pack_pair(self.head, self.tail, 64))
 
     @property

@@ -315,7 +315,7 @@ def event(declaration: str, types: Mapping[str, AbiType] | None = None) -> Event
 
 @dataclass(frozen=True, slots=True)
 class FunctionSpec:
-    """An external function. `mutability` is `view` or `nonpayable`."""
+    """An external function. `mutability` is `view`, `payable` or `nonpayable`."""
 
     name: str
     inputs: tuple[Parameter, ...]
@@ -341,7 +341,10 @@ class FunctionSpec:
 
 
 def function(declaration: str, types: Mapping[str, AbiType] | None = None) -> FunctionSpec:
-    """Parse `name(inputs) [view] [returns (outputs)]`. Inputs are one-word types, bytes, string or arrays of words."""
+    """Parse `name(inputs) [view|payable] [returns (outputs)]`.
+
+    Inputs are one-word types, bytes, string or arrays of words.
+    """
     match = _DECLARATION.fullmatch(declaration.strip())
     if match is None:
         raise ValueError(f"not a declaration: {declaration}")
@@ -350,5 +353,6 @@ def function(declaration: str, types: Mapping[str, AbiType] | None = None) -> Fu
     inputs = parse_parameters(inputs_text, scope)
     outputs_text = re.search(r"returns\s*\((.*)\)", rest, re.DOTALL)
     outputs = parse_parameters(outputs_text[1], scope) if outputs_text else ()
-    mutability = "view" if re.match(r"view\b", rest) else "nonpayable"
+    stated = re.match(r"(view|payable)\b", rest)
+    mutability = stated[1] if stated else "nonpayable"
     return FunctionSpec(name, inputs, outputs, mutability, keccak(_canonical(name, inputs).encode())[:4])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from dmchain.marketplace_vm.precompiles import cid_registry, license_ledger
+from dmchain.marketplace_vm.precompiles import cid_registry, license_ledger, staking
 from dmchain.marketplace_vm.precompiles.abi import Parameter
 from dmchain.marketplace_vm.precompiles.dispatch import NativeContract
 
@@ -63,7 +63,7 @@ def render(contract: NativeContract) -> str:
 
 
 def main() -> None:
-    for contract in (cid_registry.CONTRACT, license_ledger.CONTRACT):
+    for contract in (cid_registry.CONTRACT, license_ledger.CONTRACT, staking.CONTRACT):
         (ARTIFACTS / f"{contract.name}.json").write_text(render(contract))
 
 

@@ -43,12 +43,15 @@ class NativeContract:
     errors: Sequence[ErrorSpec]
     events: Sequence[EventSpec]
     by_selector: Mapping[bytes, Handler] = field(init=False)
+    is_payable: bool = field(init=False)
+    """Whether any function takes coin."""
 
     def __post_init__(self) -> None:
         table = {handler.spec.selector: handler for handler in self.handlers}
         if len(table) != len(self.handlers):
             raise ValueError(f"{self.name}: two functions have the same selector")
         object.__setattr__(self, "by_selector", table)
+        object.__setattr__(self, "is_payable", any(each.spec.mutability == "payable" for each in self.handlers))
 
     def run(self, host: Host, data: bytes | memoryview) -> bytes:
         """Execute one call and return its output.
@@ -57,7 +60,7 @@ class NativeContract:
         """
         size = len(data)
         host.charge(gas.ENTRY)
-        if host.value:
+        if host.value and not self.is_payable:
             raise NOT_PAYABLE(host.value)
         if size > MAX_CALLDATA_BYTES:
             raise INVALID_CALLDATA()
@@ -66,6 +69,8 @@ class NativeContract:
         handler = self.by_selector.get(calldata[:4])
         if handler is None:
             raise UNKNOWN_FUNCTION(calldata[:4].ljust(4, b"\0"))
+        if host.value and handler.spec.mutability != "payable":
+            raise NOT_PAYABLE(host.value)
         host.charge(handler.gas)
         try:
             arguments: list[Any] = handler.spec.decode_arguments(calldata[4:])

@@ -14,6 +14,10 @@ SSTORE_SET: Final = 20_000
 SSTORE_RESET: Final = 2_900
 SSTORE_CLEARS_REFUND: Final = 4_800
 SSTORE_STIPEND: Final = 2_300
+COLD_ACCOUNT: Final = 2_600
+PAYMENT: Final = 6_700
+"""A call's value transfer, 9000, without the stipend of 2300."""
+NEW_ACCOUNT: Final = 25_000
 LOG: Final = 375
 LOG_TOPIC: Final = 375
 LOG_BYTE: Final = 8
@@ -46,3 +50,24 @@ VIEW_DATASET: Final = 1_000
 GRANT: Final = 600
 CHANGE_LICENSE: Final = 500
 LICENSE_OF: Final = 500
+
+# Staking.
+BURN: Final = 100
+"""Coin destroyed: one balance of an account that changes anyway."""
+POSITION: Final = 1_200
+"""A pool and a delegation, unpacked, settled and packed again."""
+REGISTER_VALIDATOR: Final = 5_000
+"""The key's proof of possession takes 3000, as ECRECOVER does."""
+DELEGATE: Final = 600
+REDELEGATE: Final = 800
+WITHDRAW: Final = 400
+ADMINISTER_VALIDATOR: Final = 500
+TAKE_SEAT: Final = 800
+SLASH_FOR_DATA: Final = 800
+UNBONDING_ENTRY: Final = 500
+"""Each entry of a queue that is looked at, besides its storage."""
+BENEFICIARY: Final = 100
+"""Each of a compensation, besides the payment."""
+VIEW_VALIDATOR: Final = 1_200
+VIEW_MEMBER: Final = 300
+VIEW_EPOCH: Final = 600

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dmchain.chain.primitives.types import Address
-from dmchain.marketplace_vm.precompiles import CID_REGISTRY, LICENSE_LEDGER
+from dmchain.marketplace_vm.precompiles import CID_REGISTRY, LICENSE_LEDGER, STAKING
 from dmchain.marketplace_vm.precompiles.layout import GOVERNANCE_SLOT
 
 STUB_CODE: Final = bytes.fromhex("5f5ffd")
@@ -26,9 +26,12 @@ class GenesisAccount:
 
 
 def make_genesis_accounts(governance: Address | None = None) -> dict[Address, GenesisAccount]:
-    """Return the accounts to allocate. `governance` may retire any data set; None: nobody may."""
+    """Return the accounts to allocate. `governance` may retire any data set; None: nobody may.
+
+    Staking is off (`StakingOff`) unless the genesis file names validators, which decide what its account holds.
+    """
     storage = {} if governance is None else {GOVERNANCE_SLOT: int.from_bytes(governance, "big")}
-    return {CID_REGISTRY: GenesisAccount(storage=storage), LICENSE_LEDGER: GenesisAccount()}
+    return {CID_REGISTRY: GenesisAccount(storage=storage), LICENSE_LEDGER: GenesisAccount(), STAKING: GenesisAccount()}
 
 
 GENESIS_ACCOUNTS: Final = make_genesis_accounts()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
 from dmchain.chain.primitives.block import Log
+from dmchain.chain.primitives.errors import InvariantBroken
 from dmchain.chain.primitives.types import Address, Hash32
 from dmchain.marketplace_vm.precompiles import gas
 
@@ -26,8 +27,8 @@ class Reverted(Exception):
 class Host(Protocol):
     """One call of a precompile.
 
-    Every method charges its gas before it works. `charge`, `load`, `store` and `emit` raise the machine's out-of-gas
-    error; `store` and `emit` its write-protection error when `is_static`. Handlers let those pass.
+    Every method charges its gas before it works. `charge`, `load`, `store`, `emit`, `pay` and `burn` raise the machine's
+    out-of-gas error; all that write raise its write-protection error when `is_static`. Handlers let those pass.
     """
 
     @property
@@ -41,6 +42,9 @@ class Host(Protocol):
     @property
     def value(self) -> int:
         """Wei sent with the call."""
+
+    @property
+    def chain_id(self) -> int: ...
 
     @property
     def is_static(self) -> bool: ...
@@ -63,6 +67,16 @@ class Host(Protocol):
 
     def emit(self, topics: tuple[int, ...], data: bytes) -> None:
         """Append a log of this precompile, with the gas of LOGn."""
+
+    def pay(self, recipient: bytes, amount: int) -> None:
+        """Move `amount` wei of the precompile's to another account, without calling it; nothing for 0.
+
+        It costs what a CALL with value costs but for the stipend, which nobody can use. Raises InvariantBroken when the
+        precompile has less.
+        """
+
+    def burn(self, amount: int) -> None:
+        """Destroy `amount` wei of the precompile's; nothing for 0. Raises InvariantBroken when it has less."""
 
 
 def compute_sstore_gas(original: int, current: int, new: int, is_cold: bool) -> tuple[int, int]:
@@ -88,6 +102,12 @@ def compute_sstore_gas(original: int, current: int, new: int, is_cold: bool) -> 
     return cost + gas.WARM_READ, refund
 
 
+def compute_payment_gas(is_cold: bool, is_empty: bool) -> int:
+    """Gas for sending coin to an account (EIP-150, 161, 2929), which is `is_empty` when it has no nonce, coin or code."""
+    cost = gas.COLD_ACCOUNT if is_cold else gas.WARM_READ
+    return cost + gas.PAYMENT + (gas.NEW_ACCOUNT if is_empty else 0)
+
+
 def compute_log_gas(topics: int, size_bytes: int) -> int:
     return gas.LOG + gas.LOG_TOPIC * topics + gas.LOG_BYTE * size_bytes
 
@@ -104,23 +124,41 @@ class MemoryState:
     """
 
     storage: dict[tuple[bytes, int], int] = field(default_factory=dict)
+    balances: dict[bytes, int] = field(default_factory=dict)
     logs: list[Log] = field(default_factory=list)
     timestamp: int = 1_700_000_000
     block_number: int = 1
+    chain_id: int = 1337
     original: dict[tuple[bytes, int], int] = field(default_factory=dict)
     warm: set[tuple[bytes, int]] = field(default_factory=set)
+    warm_accounts: set[bytes] = field(default_factory=set)
 
     def begin_transaction(self) -> None:
         self.original.clear()
         self.warm.clear()
+        self.warm_accounts.clear()
         self.logs.clear()
 
     def get_storage(self, address: bytes, slot: int) -> int:
         return self.storage.get((address, slot), 0)
 
+    def set_storage(self, address: bytes, slot: int, value: int) -> None:
+        self.storage[(address, slot)] = value
+
+    def get_balance(self, address: bytes) -> int:
+        return self.balances.get(address, 0)
+
+    def set_balance(self, address: bytes, balance: int) -> None:
+        if balance < 0:
+            raise InvariantBroken(f"balance of 0x{address.hex()} would become {balance}")
+        self.balances[address] = balance
+
 
 class MemoryHost:
-    """A `Host` over dicts. The caller of the handler undoes `state` when the call fails."""
+    """A `Host` over dicts. Its caller moves `value` before, and undoes `state` when the call fails.
+
+    An account is empty when it has no coin. Caller and precompile are warm.
+    """
 
     def __init__(
         self,
@@ -147,6 +185,10 @@ class MemoryHost:
     @property
     def block_number(self) -> int:
         return self._state.block_number
+
+    @property
+    def chain_id(self) -> int:
+        return self._state.chain_id
 
     def charge(self, amount: int) -> None:
         if amount < 0:
@@ -180,6 +222,25 @@ class MemoryHost:
         self.charge(compute_log_gas(len(topics), len(data)))
         words = tuple(Hash32(topic.to_bytes(32, "big")) for topic in topics)
         self._state.logs.append(Log(Address(self.address), words, data))
+
+    def pay(self, recipient: bytes, amount: int) -> None:
+        if self.is_static:
+            self._halt("payment under STATICCALL")
+        if amount == 0:
+            return
+        state = self._state
+        is_cold = recipient not in (self.caller, self.address) and recipient not in state.warm_accounts
+        self.charge(compute_payment_gas(is_cold, state.get_balance(recipient) == 0))
+        state.warm_accounts.add(recipient)
+        state.set_balance(self.address, state.get_balance(self.address) - amount)
+        state.set_balance(recipient, state.get_balance(recipient) + amount)
+
+    def burn(self, amount: int) -> None:
+        if self.is_static:
+            self._halt("burning under STATICCALL")
+        if amount:
+            self.charge(gas.BURN)
+            self._state.set_balance(self.address, self._state.get_balance(self.address) - amount)
 
     def _make_warm(self, key: tuple[bytes, int]) -> bool:
         if key in self._state.warm:

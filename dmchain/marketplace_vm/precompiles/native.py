@@ -24,10 +24,15 @@ from eth.abc import ComputationAPI
 from eth.exceptions import OutOfGas, Revert, VMError, WriteProtection
 
 from dmchain.chain.primitives.errors import InvariantBroken
-from dmchain.marketplace_vm.precompiles import cid_registry, gas, license_ledger
+from dmchain.marketplace_vm.precompiles import cid_registry, gas, license_ledger, staking
 from dmchain.marketplace_vm.precompiles.dispatch import DIRECT_CALL_ONLY, NativeContract
 from dmchain.marketplace_vm.precompiles.genesis import GENESIS_ACCOUNTS, GenesisAccount, make_genesis_accounts
-from dmchain.marketplace_vm.precompiles.host import Reverted, compute_log_gas, compute_sstore_gas
+from dmchain.marketplace_vm.precompiles.host import (
+    Reverted,
+    compute_log_gas,
+    compute_payment_gas,
+    compute_sstore_gas,
+)
 
 __all__ = [
     "CONTRACTS",
@@ -72,6 +77,11 @@ class ComputationHost:
     def block_number(self) -> int:
         number: int = self._state.block_number
         return number
+
+    @property
+    def chain_id(self) -> int:
+        chain_id: int = self._state.execution_context.chain_id
+        return chain_id
 
     def charge(self, amount: int) -> None:
         self._consume_gas(amount, "native precompile")
@@ -126,6 +136,46 @@ class ComputationHost:
         self._consume_gas(compute_log_gas(len(topics), len(data)), "native LOG")
         self._computation.add_log_entry(self.address, topics, data)
 
+    def pay(self, recipient: bytes, amount: int) -> None:
+        if self.is_static:
+            raise WriteProtection("a native precompile sent coin under STATICCALL")
+        if amount == 0:
+            return
+        state = self._state
+        try:
+            is_cold = not state.is_address_warm(recipient)
+            is_empty = state.account_is_empty(recipient)
+        except BaseException:
+            self.state_failed = True
+            raise
+        self._consume_gas(compute_payment_gas(is_cold, is_empty), "native payment")
+        try:
+            if is_cold:
+                state.mark_address_warm(recipient)
+            self._take(amount)
+            state.set_balance(recipient, state.get_balance(recipient) + amount)
+        except BaseException:
+            self.state_failed = True
+            raise
+
+    def burn(self, amount: int) -> None:
+        if self.is_static:
+            raise WriteProtection("a native precompile burned coin under STATICCALL")
+        if amount == 0:
+            return
+        self._consume_gas(gas.BURN, "native burning")
+        try:
+            self._take(amount)
+        except BaseException:
+            self.state_failed = True
+            raise
+
+    def _take(self, amount: int) -> None:
+        balance = self._state.get_balance(self.address)
+        if balance < amount:
+            raise InvariantBroken(f"0x{self.address.hex()} has {balance} wei and would spend {amount}")
+        self._state.set_balance(self.address, balance - amount)
+
 
 def bind(contract: NativeContract) -> Callable[[ComputationAPI], ComputationAPI]:
     """Return the function that py-evm calls with a computation addressed to `contract`."""
@@ -155,7 +205,7 @@ def bind(contract: NativeContract) -> Callable[[ComputationAPI], ComputationAPI]
     return run
 
 
-CONTRACTS: Final = (cid_registry.CONTRACT, license_ledger.CONTRACT)
+CONTRACTS: Final = (cid_registry.CONTRACT, license_ledger.CONTRACT, staking.CONTRACT)
 
 PRECOMPILES: Final[dict[bytes, Callable[[ComputationAPI], ComputationAPI]]] = {
     contract.address: bind(contract) for contract in CONTRACTS

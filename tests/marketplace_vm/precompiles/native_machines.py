@@ -60,7 +60,10 @@ def decode_output(spec: FunctionSpec, output: bytes) -> Any:
 
 
 class Machine:
-    """A chain of one transaction after another; `call` sends calldata, `do` and `see` call functions by name."""
+    """A chain of one transaction after another; `call` sends calldata, `do` and `see` call functions by name.
+
+    A caller who lacks the coin it sends is given it before.
+    """
 
     timestamp = START_TIME
     block_number = 1
@@ -75,6 +78,12 @@ class Machine:
 
     def storage(self) -> dict[tuple[bytes, int], int]:
         """Every non-zero slot that was ever written."""
+        raise NotImplementedError
+
+    def get_balance(self, address: bytes) -> int:
+        raise NotImplementedError
+
+    def set_balance(self, address: bytes, balance: int) -> None:
         raise NotImplementedError
 
     def next_block(self, seconds: int = 1, blocks: int = 1) -> None:
@@ -117,15 +126,18 @@ class MemoryMachine(Machine):
         state = self.state
         state.timestamp, state.block_number = self.timestamp, self.block_number
         state.begin_transaction()
-        before = dict(state.storage)
+        before, balances = dict(state.storage), dict(state.balances)
+        if value:
+            state.set_balance(caller, max(state.get_balance(caller), value) - value)
+            state.set_balance(address, state.get_balance(address) + value)
         host = MemoryHost(state, address, caller, gas_limit=gas, value=value, is_static=static)
         try:
             output = CONTRACTS[address].run(host, data)
         except Reverted as reverted:
-            state.storage = before
+            state.storage, state.balances = before, balances
             return Outcome(False, reverted.data, gas - host.gas_left, 0, ())
         except MemoryHalt:
-            state.storage = before
+            state.storage, state.balances = before, balances
             return Outcome(False, b"", gas, 0, ())
         return Outcome(True, output, gas - host.gas_left, host.refund, tuple(state.logs))
 
@@ -134,6 +146,12 @@ class MemoryMachine(Machine):
 
     def storage(self) -> dict[tuple[bytes, int], int]:
         return {key: value for key, value in self.state.storage.items() if value}
+
+    def get_balance(self, address: bytes) -> int:
+        return self.state.get_balance(address)
+
+    def set_balance(self, address: bytes, balance: int) -> None:
+        self.state.set_balance(address, balance)
 
 
 class EvmMachine(Machine):
@@ -173,7 +191,7 @@ class EvmMachine(Machine):
         state = self.state
         self.set_time()
         state.lock_changes()
-        if value:
+        if value > state.get_balance(caller):
             state.set_balance(caller, value)
         message = Message(
             gas=gas, to=address, sender=caller, value=value, data=data, code=state.get_code(address), is_static=static
@@ -190,6 +208,13 @@ class EvmMachine(Machine):
     def get_storage(self, address: bytes, slot: int) -> int:
         value: int = self.state.get_storage(address, slot)
         return value
+
+    def get_balance(self, address: bytes) -> int:
+        balance: int = self.state.get_balance(address)
+        return balance
+
+    def set_balance(self, address: bytes, balance: int) -> None:
+        self.state.set_balance(address, balance)
 
     def storage(self) -> dict[tuple[bytes, int], int]:
         found = {key: self.get_storage(*key) for key in self.touched}

@@ -10,10 +10,12 @@ from eth_utils.abi import event_abi_to_log_topic, function_abi_to_4byte_selector
 from dmchain.marketplace_vm.precompiles import (
     CID_REGISTRY,
     LICENSE_LEDGER,
+    STAKING,
     artifacts,
     license_ledger,
     native,
     registry_interface,
+    staking_interface,
 )
 from dmchain.marketplace_vm.precompiles.abi import ErrorSpec, EventSpec
 from dmchain.marketplace_vm.precompiles.dispatch import NativeContract
@@ -36,9 +38,10 @@ def test_the_committed_artifact_is_up_to_date(contract: NativeContract) -> None:
 
 
 def test_addresses_are_the_fixed_ones() -> None:
-    assert [bytes.fromhex(load(each)["address"][2:]) for each in native.CONTRACTS] == [CID_REGISTRY, LICENSE_LEDGER]
-    assert set(native.PRECOMPILES) == {CID_REGISTRY, LICENSE_LEDGER}
-    assert int.from_bytes(CID_REGISTRY, "big") == 0xDA01 and int.from_bytes(LICENSE_LEDGER, "big") == 0xDA02
+    addresses = [CID_REGISTRY, LICENSE_LEDGER, STAKING]
+    assert [bytes.fromhex(load(each)["address"][2:]) for each in native.CONTRACTS] == addresses
+    assert list(native.PRECOMPILES) == addresses
+    assert [int.from_bytes(each, "big") for each in addresses] == [0xDA01, 0xDA02, 0xDA03]
 
 
 @each_contract
@@ -57,7 +60,8 @@ def test_selectors_errors_and_topics_follow_from_the_abi(contract: NativeContrac
 
 
 @pytest.mark.parametrize(
-    ("module", "contract"), [(registry_interface, native.CONTRACTS[0]), (license_ledger, native.CONTRACTS[1])]
+    ("module", "contract"),
+    list(zip((registry_interface, license_ledger, staking_interface), native.CONTRACTS, strict=True)),
 )
 def test_every_error_and_event_in_the_code_is_in_the_interface(module: ModuleType, contract: NativeContract) -> None:
     for spec in vars(module).values():
@@ -71,7 +75,7 @@ def test_solc_derives_the_same_abi_from_the_interfaces() -> None:
     sources = {
         path.name: path.read_text()
         for path in INTERFACES.glob("*.sol")
-        if path.stem in ("ICidRegistry", "ILicenseLedger")
+        if path.stem in ("ICidRegistry", "ILicenseLedger", "IStaking")
     }
     compiled = compile_standard(sources, ["abi"])
     for contract in native.CONTRACTS:
