@@ -107,7 +107,7 @@ def running_devnet(*arguments: str) -> Iterator[Node]:
         with log.open("wb") as sink, _process(command, stdout=sink, stderr=sink) as process:
 
             def is_ready() -> bool:
-                assert process.poll() is None, f"devnet ended with {process.returncode}:\n{log.read_text()[-4000:]}"
+                assert process.poll() is None, f"devnet ended with {process.returncode}:\n{log.read_text()[-800:]}"
                 return ready.exists()
 
             poll(is_ready, "ready file", START_TIMEOUT_S)
