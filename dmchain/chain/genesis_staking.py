@@ -23,7 +23,7 @@ from dmchain.chain.primitives.types import Address
 from dmchain.chain.staking.arithmetic import compute_power
 from dmchain.chain.staking.epochs import make_epoch, store_epoch
 from dmchain.chain.staking.layout import CONSENSUS_SLOT, PARAMETERS_SLOT, Liveness
-from dmchain.chain.staking.parameters import BPS, MAX_STAKE, StakingParameters
+from dmchain.chain.staking.parameters import BPS, MAX_STAKE, StakingParameters, pack_consensus
 from dmchain.chain.staking.pool import Position
 from dmchain.chain.staking.slots import add_stake
 from dmchain.chain.staking.validators import register, store_liveness
@@ -208,17 +208,3 @@ def make_storage(staking: GenesisStaking, timestamp: int) -> tuple[tuple[int, in
     nothing = [0] * len(validators)
     store_epoch(slots, parameters, *make_epoch(0, 1, timestamp, validators, nothing, nothing))
     return tuple(sorted((slot, value) for slot, value in slots.values.items() if value))
-
-
-def pack_consensus(params: ConsensusParams) -> tuple[int, int]:
-    """Two words: the fields in their order, uint32 each, from the low-order end."""
-    packed = 0
-    for index, each in enumerate(fields(params)):
-        packed |= getattr(params, each.name) << 32 * index
-    return packed & (1 << 256) - 1, packed >> 256
-
-
-def unpack_consensus(first: int, second: int) -> ConsensusParams:
-    packed = first | second << 256
-    values = [packed >> 32 * index & 0xFFFFFFFF for index in range(len(fields(ConsensusParams)))]
-    return ConsensusParams(*values)

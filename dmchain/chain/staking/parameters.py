@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from dmchain.chain.consensus.timing import ConsensusParams
 from dmchain.chain.primitives.types import ZERO_ADDRESS, Address
 
 BPS: Final = 10_000
@@ -140,3 +141,17 @@ def _unpack(word: int, ranges: tuple[tuple[str, int, int, int], ...]) -> dict[st
         values[name] = word & ((1 << bits) - 1)
         word >>= bits
     return values
+
+
+def pack_consensus(params: ConsensusParams) -> tuple[int, int]:
+    """Two words: the fields in their order, uint32 each, from the low-order end."""
+    packed = 0
+    for index, each in enumerate(fields(params)):
+        packed |= getattr(params, each.name) << 32 * index
+    return packed & (1 << 256) - 1, packed >> 256
+
+
+def unpack_consensus(first: int, second: int) -> ConsensusParams:
+    packed = first | second << 256
+    values = [packed >> 32 * index & 0xFFFFFFFF for index in range(len(fields(ConsensusParams)))]
+    return ConsensusParams(*values)
