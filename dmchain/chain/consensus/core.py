@@ -7,7 +7,7 @@ more than the height under way, what came early for the next one, and the commit
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from dmchain.chain.consensus.catchup import answer_status, make_status
 from dmchain.chain.consensus.certificates import by_validator
@@ -63,6 +63,26 @@ class Core:
         self._make_machine = machine
         self._early: dict[tuple[int, int], tuple[Vote | ProposalMessage, Peer | None, bool]] = {}
         self._mark: tuple[int, Step] | None = None
+        self._handlers: dict[type, Callable[[HeightMachine, Any], bool]] = {
+            Received: self._received,
+            Signed: self._signed,
+            Validity: self._validity,
+            Value: self._value,
+            Timeout: self._timeout,
+            WorkAvailable: self._work_available,
+            Rebroadcast: self._rebroadcast,
+        }
+        self._messages: dict[type, Callable[[HeightMachine, Any, Peer | None, bool], bool]] = {
+            Vote: self._vote,
+            ProposalMessage: self._proposal,
+            Polka: self._polka,
+            CommitCertificate: self._commit,
+            VoteBundle: self._bundle,
+            Decision: self._decision,
+            RoundStatus: self._status,
+            BlockRequest: self._block_request,
+            BlockReply: self._block_reply,
+        }
 
     @property
     def early_messages(self) -> int:
@@ -78,8 +98,7 @@ class Core:
         machine = self.machine
         if machine is None:
             return []
-        handled = _HANDLERS[type(happened)](self, machine, happened)
-        if handled:
+        if self._handlers[type(happened)](machine, happened):
             machine.progress()
         effects, machine.effects = machine.effects, []
         self.halted = machine.step is Step.HALTED
@@ -148,8 +167,7 @@ class Core:
     # -- messages ------------------------------------------------------------------------------------------------
     def _received(self, machine: HeightMachine, happened: Received) -> bool:
         message = happened.message
-        handler: Callable[..., bool] = _MESSAGES[type(message)]
-        return handler(self, machine, message, happened.sender, happened.is_timely)
+        return self._messages[type(message)](machine, message, happened.sender, happened.is_timely)
 
     def _vote(
         self, machine: HeightMachine, vote: Vote, sender: Peer | None, is_timely: bool
@@ -305,25 +323,3 @@ class Core:
 
 def _round_of(message: Vote | ProposalMessage) -> int:
     return message.round if isinstance(message, Vote) else message.proposal.round
-
-
-_HANDLERS: Final[dict[type, Callable[[Core, HeightMachine, Any], bool]]] = {
-    Received: Core._received,
-    Signed: Core._signed,
-    Validity: Core._validity,
-    Value: Core._value,
-    Timeout: Core._timeout,
-    WorkAvailable: Core._work_available,
-    Rebroadcast: Core._rebroadcast,
-}
-_MESSAGES: Final[dict[type, Callable[[Core, HeightMachine, Any, Peer | None, bool], bool]]] = {
-    Vote: Core._vote,
-    ProposalMessage: Core._proposal,
-    Polka: Core._polka,
-    CommitCertificate: Core._commit,
-    VoteBundle: Core._bundle,
-    Decision: Core._decision,
-    RoundStatus: Core._status,
-    BlockRequest: Core._block_request,
-    BlockReply: Core._block_reply,
-}

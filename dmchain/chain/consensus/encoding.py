@@ -110,6 +110,10 @@ class Reader:
         if self._at != len(self._raw):
             raise DecodeError(f"{self._name}: {len(self._raw) - self._at} bytes after the end")
 
+    def rest(self) -> bytes:
+        """Everything up to the end."""
+        return self.take(len(self._raw) - self._at)
+
     def round(self, field: str = "round") -> int:
         return self.number(_LENGTH, field, MAX_ROUND)
 

@@ -63,12 +63,14 @@ class HeightMachine:
     INVARIANT: locked_round never decreases; locked_round <= valid_round; every prevote for a value obeys the lock.
     """
 
+    make_votes: type[HeightVotes] = HeightVotes
+
     def __init__(self, start: Start, me: int | None, is_signed: IsSigned) -> None:
         """`me`: own index in the set, None for a node that only follows (an observer too)."""
         self.height = start.height
         self.validators = start.validators
         self.me = me
-        self.votes = HeightVotes(start.height, start.validators)
+        self.votes = self.make_votes(start.height, start.validators)
         self.step = Step.IDLE
         self.locked_round = NO_ROUND
         self.locked_hash: Hash32 | None = None

@@ -2,22 +2,28 @@
 
 | first byte | payload |
 |---|---|
-| 0 | version 1, address of the consensus key 20: the first of a log |
-| 1 | a body: block hash 32, bytes |
-| 2 | a record; bodies by hash |
+| 0 | version 1, origin 1, address of the consensus key 20: the first of a log |
+| 1 | count 2, bodies (block hash 32, length 4, bytes) that the log does not hold yet; a record, bodies by hash |
+| 2 | height 8 from which the validator may sign again after its journal was lost |
 
-Bodies stand apart because they are large and several records of a height hold the same ones: each is written once per
-log, before the first record that names it.
+Origin 0: made together with the key, which had signed nothing. 1: made in place of a lost one, by a validator that must
+observe until a payload 2 says otherwise (observer.py).
+
+Bodies are large and several records of a height hold the same ones: each is written once per log, with the first record
+that names it. Everything that one append adds is one payload, so that a crash leaves all of it or nothing.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from dmchain.chain.consensus.encoding import (
+    MAX_BODY_BYTES,
     Reader,
+    encode_body,
     encode_polka,
     encode_proposal,
     encode_vote,
@@ -43,46 +49,74 @@ JOURNAL_VERSION: Final = 1
 MAX_BODIES: Final = 64
 
 _HEAD = struct.Struct(">QIBI32sI32s")
+_HEIGHT = struct.Struct(">Q")
 _COUNT = struct.Struct(">H")
 _TAG_OWNER = b"\0"
-_TAG_BODY = b"\1"
-_TAG_RECORD = b"\2"
+_TAG_RECORD = b"\1"
+_TAG_SIGN_FROM = b"\2"
 
 
-def encode_owner(address: Address) -> bytes:
-    """The first payload of a journal: whose it is."""
-    return _TAG_OWNER + bytes((JOURNAL_VERSION,)) + address
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """What a journal says. `sign_from` None: observe, nobody knows yet for how long."""
+
+    address: Address
+    is_replacement: bool
+    sign_from: int | None
+    record: SignRecord | None
+    bodies: dict[Hash32, bytes] = field(default_factory=dict)
 
 
-def decode_owner(payload: bytes) -> Address:
-    """Raises DecodeError when the payload is none, or of a version this program does not know."""
-    if len(payload) != 22 or payload[:1] != _TAG_OWNER:
+def encode_owner(address: Address, *, is_replacement: bool = False) -> bytes:
+    """The first payload of a journal: whose it is, and whether an earlier one was lost."""
+    return _TAG_OWNER + bytes((JOURNAL_VERSION, is_replacement)) + address
+
+
+def encode_sign_from(height: int) -> bytes:
+    """The payload that ends the observer period."""
+    return _TAG_SIGN_FROM + _HEIGHT.pack(height)
+
+
+def encode_append(record: SignRecord, written: Iterable[Hash32]) -> bytes:
+    """The payload that makes `record` durable, with those of its bodies that are not among `written` yet."""
+    known = set(written)
+    bodies = [block for block in record.blocks if block.hash not in known]
+    parts = [_TAG_RECORD, _COUNT.pack(len(bodies))]
+    parts += [block.hash + encode_body(block.body) for block in bodies]
+    return b"".join([*parts, encode_record(record)])
+
+
+def replay(payloads: Sequence[bytes]) -> JournalState:
+    """What the payloads of a whole journal come to; raises DecodeError."""
+    address, is_replacement = _decode_owner(payloads[0] if payloads else b"")
+    sign_from = None if is_replacement else 0
+    bodies: dict[Hash32, bytes] = {}
+    last: bytes | None = None
+    for payload in payloads[1:]:
+        tag = payload[:1]
+        if tag == _TAG_RECORD:
+            reader = Reader(payload, "journal record")
+            reader.take(1)
+            for _ in range(reader.number(_COUNT, "bodies", MAX_BODIES)):
+                block_hash = reader.block_hash()
+                bodies[block_hash] = reader.blob("body", MAX_BODY_BYTES)
+            last = reader.rest()
+        elif tag == _TAG_SIGN_FROM and len(payload) == 1 + _HEIGHT.size:
+            (sign_from,) = _HEIGHT.unpack(payload[1:])
+        else:
+            raise DecodeError(f"journal: record with tag {tag.hex() or 'nothing'} of {len(payload)} bytes")
+    record = None if last is None else decode_record(last, bodies)
+    return JournalState(address, is_replacement, sign_from, record, bodies)
+
+
+def _decode_owner(payload: bytes) -> tuple[Address, bool]:
+    if len(payload) != 23 or payload[:1] != _TAG_OWNER:
         raise DecodeError("journal: the first record does not say whose it is")
     if payload[1] != JOURNAL_VERSION:
         raise DecodeError(f"journal: version: expected {JOURNAL_VERSION}, got {payload[1]}")
-    return Address(payload[2:])
-
-
-def encode_appends(record: SignRecord, written: Iterable[Hash32]) -> list[bytes]:
-    """The payloads that make `record` durable: bodies that are not among `written` yet, then the record."""
-    known = set(written)
-    bodies = [_TAG_BODY + block.hash + block.body for block in record.blocks if block.hash not in known]
-    return [*bodies, _TAG_RECORD + encode_record(record)]
-
-
-def replay(payloads: Sequence[bytes]) -> tuple[SignRecord | None, dict[Hash32, bytes]]:
-    """The last record of a journal's payloads (without the owner) and the bodies in it; raises DecodeError."""
-    bodies: dict[Hash32, bytes] = {}
-    last: bytes | None = None
-    for payload in payloads:
-        tag = payload[:1]
-        if tag == _TAG_BODY and len(payload) >= 33:
-            bodies[Hash32(payload[1:33])] = payload[33:]
-        elif tag == _TAG_RECORD:
-            last = payload[1:]
-        else:
-            raise DecodeError(f"journal: record with tag {tag.hex() or 'nothing'} of {len(payload)} bytes")
-    return (None if last is None else decode_record(last, bodies)), bodies
+    if payload[2] > 1:
+        raise DecodeError(f"journal: origin: expected 0 or 1, got {payload[2]}")
+    return Address(payload[3:]), payload[2] == 1
 
 
 def encode_record(record: SignRecord) -> bytes:

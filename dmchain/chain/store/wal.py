@@ -73,7 +73,9 @@ def scan(raw: bytes) -> Scan:
         at += FRAME_OVERHEAD_BYTES + len(payload)
     if at == len(raw):
         return Scan(tuple(payloads), at, Tail.CLEAN)
-    later = _find_later_frame(raw, at + 1, len(payloads))
+    header = _read_header(raw, at)
+    end = at + 1 if header is None else at + FRAME_OVERHEAD_BYTES + header[0]
+    later = _find_later_frame(raw, end, len(payloads) + 1)
     if later is not None:
         raise WalCorrupt(f"log record {len(payloads)} at byte {at} is damaged, and there are good ones after it")
     if not (_ends_early(raw, at, len(payloads)) or _has_unwritten_sector(raw, at)):
