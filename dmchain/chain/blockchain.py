@@ -35,6 +35,7 @@ from dmchain.chain.rules import (
     compute_gas_limit,
     validate_header,
 )
+from dmchain.chain.staking.facts import ConsensusFacts
 from dmchain.chain.store import schema
 from dmchain.chain.store.blocks import (
     BlockReader,
@@ -70,6 +71,8 @@ class BlockPlan:
     extra_data: bytes = b""
     base_fee: int | None = None
     exact_gas_limit: bool = False
+    consensus: ConsensusFacts | None = None
+    """What the staking hooks of a network of validators need; part of the block's facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,7 @@ class Blockchain:
             block_hash=hashes.get,
             excess_blob_gas=excess,
             blob_base_fee=compute_blob_base_fee(excess),
+            consensus=plan.consensus,
         )
 
     def build(self, plan: BlockPlan, source: TransactionSource, *, stop: Callable[[], bool]) -> ExecutedBlock:
@@ -259,8 +263,11 @@ class Blockchain:
             requests_hash=outcome.requests_hash,
         )
 
-    def execute(self, block: Block) -> ExecutedBlock:
-        """Validate and execute a block made elsewhere; raises InvalidBlock that says which rule it breaks."""
+    def execute(self, block: Block, consensus: ConsensusFacts | None = None) -> ExecutedBlock:
+        """Validate and execute a block made elsewhere; raises InvalidBlock that says which rule it breaks.
+
+        `consensus`: verified facts that came with the block, on a network of validators.
+        """
         header = block.header
         validate_header(header, self.head, self.rules)
         if block.withdrawals is None:
@@ -275,6 +282,7 @@ class Blockchain:
             parent_beacon_block_root=header.parent_beacon_block_root,
             gas_limit=header.gas_limit,
             exact_gas_limit=True,
+            consensus=consensus,
         )
         environment = self.environment(plan)
         run = self.executor.begin(self.store, self.state_root, environment)

@@ -58,8 +58,12 @@ def genesis_document(
     gas_limit: int = DEFAULT_GAS_LIMIT,
     base_fee: int = DEFAULT_BASE_FEE,
     timestamp: int = 0,
+    own: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A genesis.json for a dmchain network; `funded` maps addresses to balances in wei."""
+    """A genesis.json for a dmchain network; `funded` maps addresses to balances in wei.
+
+    `own`: more for the section `dmchain`: validators, staking and consensus parameters (chain.genesis_staking).
+    """
     alloc: dict[str, Any] = {}
     for address, account in system_accounts().items():
         entry: dict[str, Any] = {"balance": hex(account.balance), "nonce": hex(account.nonce)}
@@ -81,7 +85,7 @@ def genesis_document(
         "difficulty": "0x0",
         "extraData": "0x",
         "alloc": alloc,
-        "dmchain": {"timestamps": "non-decreasing"},
+        "dmchain": {"timestamps": "non-decreasing", **(own or {})},
     }
 
 

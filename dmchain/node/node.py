@@ -22,6 +22,7 @@ from dmchain.chain.store.leveldb import LevelKV
 from dmchain.marketplace_vm.executor import NativeExecutor
 from dmchain.marketplace_vm.precompiles import CID_REGISTRY
 from dmchain.node.backend import ChainBackend
+from dmchain.node.consensus.validator import NetworkSettings, ValidatorNode
 from dmchain.node.devnet import DevnetControl, DevnetWallet
 from dmchain.node.market import MarketBackend
 from dmchain.node.production import DecideAlone, Producer, ProductionConfig, initial_pool_head
@@ -53,6 +54,7 @@ class NodeSettings:
     archive: bool = False
     is_devnet: bool = False
     wallet_keys: Sequence[PrivateKey] = ()
+    network: NetworkSettings | None = None
 
 
 @dataclass
@@ -64,6 +66,7 @@ class Node:
     backend: ChainBackend
     host: str
     port: int
+    validator: ValidatorNode | None = None
 
     @property
     def url(self) -> str:
@@ -123,7 +126,11 @@ async def open_node(settings: NodeSettings) -> AsyncIterator[Node]:
             host, port = listening.host, listening.port
             node = Node(chain, producer, backend, host, port)
             backend.listen_addresses = (node.url, node.websocket_url)
-            nursery.start_soon(producer.run)
+            if settings.network is None:
+                nursery.start_soon(producer.run)
+            else:
+                node.validator = ValidatorNode(settings.genesis, settings.network, producer, backend)
+                await nursery.start(node.validator.run)
             try:
                 yield node
             finally:

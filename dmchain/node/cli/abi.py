@@ -11,6 +11,7 @@ import click
 
 from dmchain.chain.primitives.crypto import keccak
 
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """A function with its argument and return types."""

@@ -15,6 +15,7 @@ COMMANDS = {
     "devnet": ("dmchain.node.cli.run:devnet", "Run a fresh development network with funded accounts."),
     "init": ("dmchain.node.cli.run:init", "Make a home directory: config, genesis, keys."),
     "node": ("dmchain.node.cli.run:node", "Run the node of a home directory."),
+    "testnet": ("dmchain.node.cli.testnet:testnet", "Make the home directories of a network of validators."),
     "keys": ("dmchain.node.cli.keys:keys", "Account keys in keystore files."),
     "status": ("dmchain.node.cli.query:status", "Show how a running node is."),
     "tx": ("dmchain.node.cli.tx:tx", "Send transactions."),

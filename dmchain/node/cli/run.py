@@ -26,7 +26,8 @@ from dmchain.chain.primitives.errors import DmchainError, StorageError
 from dmchain.chain.primitives.types import UINT64_MAX, ZERO_ADDRESS, Address
 from dmchain.marketplace_vm.vm import prepare_thread_stacks
 from dmchain.node.cli.parameters import ADDRESS, GAS_LIMIT, checksum
-from dmchain.node.config import Config, load_config, render_config
+from dmchain.node.config import Config, ConfigError, load_config, render_config
+from dmchain.node.consensus.validator import NetworkSettings
 from dmchain.node.devnet import (
     DEFAULT_BALANCE_ETHER,
     DEFAULT_CHAIN_ID,
@@ -36,10 +37,20 @@ from dmchain.node.devnet import (
     genesis_document,
 )
 from dmchain.node.home import Home, open_home, write_atomically
-from dmchain.node.keystore import DEVNET_MNEMONIC, derive_keys, devnet_keys
+from dmchain.node.keystore import (
+    DEVNET_MNEMONIC,
+    derive_keys,
+    devnet_keys,
+    load_keyfile,
+    load_secret_file,
+    read_password,
+)
 from dmchain.node.logs import LEVELS, set_up_logging
+from dmchain.node.network.addresses import Target
+from dmchain.node.network.transport import Endpoint
 from dmchain.node.node import ENGINES, Node, NodeSettings, open_node
 from dmchain.node.production import ProductionConfig
+from dmchain.node.testnet import NODE_KEY_FILE
 from dmchain.rpc.config import MethodLimits, ServerConfig
 
 MAX_ACCOUNTS = 1000
@@ -252,6 +263,7 @@ def init(home: Path, genesis_file: Path | None, chain_id: int, coinbase: bytes |
 @click.option("--archive/--no-archive", default=None, help="Keep the state of every height.")
 @click.option("--log-level", type=click.Choice(LEVELS))
 @click.option("--ready-file", type=click.Path(path_type=Path, dir_okay=False), help="Write JSON here when it answers.")
+@click.option("--journal-lost", is_flag=True, help="The sign journal is lost: begin a new one, and observe before signing.")
 def node(
     home: Path,
     host: str | None,
@@ -260,6 +272,7 @@ def node(
     archive: bool | None,
     log_level: str | None,
     ready_file: Path | None,
+    journal_lost: bool,
 ) -> None:
     """Run the node of a home directory until Ctrl-C or SIGTERM.
 
@@ -279,7 +292,7 @@ def node(
             },
         )
         set_up_logging(config["log.level"], as_json=config["log.json"])
-        settings = node_settings(place, config)
+        settings = node_settings(place, config, journal_lost=journal_lost)
 
         def report(running: Node) -> None:
             facts = {"rpc": running.url, "ws": running.websocket_url, "chainId": running.chain.rules.chain_id}
@@ -290,7 +303,7 @@ def node(
         run_node(settings, report)
 
 
-def node_settings(home: Home, config: Config) -> NodeSettings:
+def node_settings(home: Home, config: Config, *, journal_lost: bool = False) -> NodeSettings:
     """What the settings of a home directory mean."""
     coinbase = config["production.coinbase"]
     heartbeat = config["production.heartbeat"]
@@ -318,7 +331,41 @@ def node_settings(home: Home, config: Config) -> NodeSettings:
             lifetime_seconds=config["pool.lifetime"],
             min_tip_wei=config["pool.min_tip"],
         ),
+        network=network_settings(home, config, journal_lost=journal_lost),
         engine=config["execution.engine"],
         history_window=config["execution.history_window"],
         archive=config["execution.archive"],
     )
+
+
+def network_settings(home: Home, config: Config, *, journal_lost: bool) -> NetworkSettings | None:
+    """The part in a network; None for a chain that this node makes alone."""
+    genesis = load_genesis(home.genesis)
+    if genesis.staking is None:
+        return None
+    key_file = config["validator.key_file"]
+    key = None
+    if key_file:
+        password_file = config["validator.password_file"]
+        if not password_file:
+            raise ConfigError("validator.password_file: missing, expected the file that opens validator.key_file")
+        key = load_keyfile(home.path / key_file, read_password(home.path / password_file))
+    return NetworkSettings(
+        node_key=_node_key(home),
+        consensus_key=key,
+        journal=home.path / config["validator.journal"],
+        listen=Endpoint.parse(config["p2p.listen"]) if config["p2p.listen"] else None,
+        advertise=Endpoint.parse(config["p2p.advertise"]) if config["p2p.advertise"] else None,
+        targets=tuple([Target.parse(text) for text in config["p2p.peers"]]),
+        peer_file=home.path / "peers.json",
+        journal_lost=journal_lost,
+    )
+
+
+def _node_key(home: Home) -> PrivateKey:
+    """The key that peers know this node by; made on first use."""
+    path = home.keys / NODE_KEY_FILE
+    if not path.exists():
+        home.keys.mkdir(mode=0o700, exist_ok=True)
+        write_atomically(path, os.urandom(32).hex().encode() + b"\n", mode=0o600)
+    return load_secret_file(path)

@@ -22,7 +22,8 @@ from dmchain.chain.primitives.block import Header
 from dmchain.chain.primitives.crypto import keccak
 from dmchain.chain.primitives.errors import DecodeError, DmchainError, InvalidBlock
 from dmchain.chain.primitives.types import ZERO_HASH, Address, Hash32
-from dmchain.node.consensus.epochs import Epochs
+from dmchain.chain.staking.facts import ConsensusFacts
+from dmchain.node.consensus.epochs import Epochs, StateEpochs
 from dmchain.node.production import EXTRA_DATA, Candidates, Producer
 
 MAX_EXECUTED = 8
@@ -58,6 +59,7 @@ class Application:
         self._checker = checker
         self._proposer = proposer
         self._clock = clock
+        self._has_staking = isinstance(epochs, StateEpochs)
         self._executed: OrderedDict[Hash32, tuple[ExecutedBlock, Facts]] = OrderedDict()
         self._decoded: OrderedDict[bytes, Body] = OrderedDict()
 
@@ -138,8 +140,15 @@ class Application:
             parent_beacon_block_root=record.root(),
             gas_limit=config.gas_limit,
             extra_data=EXTRA_DATA,
+            consensus=self._hook_facts(Facts(record, commit, evidence)),
         )
         return plan, Facts(record, commit, evidence)
+
+    def _hook_facts(self, facts: Facts) -> ConsensusFacts | None:
+        """What the staking hooks are told; None on a chain whose validators are fixed."""
+        if not self._has_staking:
+            return None
+        return ConsensusFacts(facts.record.proposer, facts.last_commit, facts.evidence)
 
     def build(self, plan: BlockPlan, facts: Facts, offer: Candidates) -> Candidate:
         """Execute a block; what comes back is valid here by construction."""
@@ -157,7 +166,7 @@ class Application:
             body = self.decode(candidate.body)
             self._validate_facts(body)
             self.producer.share_senders(body.block.transactions)
-            executed = self.chain.execute(body.block)
+            executed = self.chain.execute(body.block, self._hook_facts(body.facts))
         except (InvalidBlock, InvalidCertificate, InvalidEvidence, DecodeError) as error:
             return str(error)
         self._keep(executed, body.facts)

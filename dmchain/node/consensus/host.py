@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 from typing import Any, Final, Protocol
 
@@ -43,12 +43,13 @@ from dmchain.chain.consensus.messages import (
     SignRecord,
     Vote,
 )
+from dmchain.chain.consensus.observer import ObserverPeriod
 from dmchain.chain.consensus.signatures import SignatureChecker
 from dmchain.chain.consensus.signbytes import sign_digest
 from dmchain.chain.consensus.timing import ASK_PEERS, compute_timeout_ms, is_timely
 from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.errors import InvariantBroken
-from dmchain.chain.primitives.types import Hash32
+from dmchain.chain.primitives.types import Address, Hash32
 from dmchain.node.consensus.application import Application
 from dmchain.node.production import changed_accounts
 from dmchain.node.signer import DoubleSignRefused, SignGuard
@@ -67,11 +68,17 @@ WORK_GRACE_SECONDS: Final = 0.01
 
 
 class Journal(Protocol):
-    """The sign journal. `record` is the last one; `append` is on disk when it returns (called in a worker thread)."""
+    """The sign journal (node.sign_journal). `record` is the last one; `append` is on disk when it returns, and so is
+    `allow_from`; both are called in a worker thread. `sign_from` None: it was lost, observe."""
 
-    record: SignRecord | None
+    sign_from: int | None
+
+    @property
+    def record(self) -> SignRecord | None: ...
 
     def append(self, record: SignRecord) -> None: ...
+
+    def allow_from(self, height: int) -> None: ...
 
 
 class Wire(Protocol):
@@ -90,6 +97,17 @@ class Wire(Protocol):
         ...
 
 
+class Observation:
+    """How a validator that has lost its journal learns when it may sign again (chain.consensus.observer)."""
+
+    def __init__(self, own: Address, validator_of: Mapping[Address, Address]) -> None:
+        """`validator_of`: consensus address by node id, as genesis tells it."""
+        self.period = ObserverPeriod(own)
+        self.validator_of = validator_of
+        self.tips: dict[Address, int] = {}
+        """Height by consensus address, as claimed and not verified yet."""
+
+
 class Halted(InvariantBroken):
     """Consensus has stopped for good: a quorum stands behind a block that this node finds invalid."""
 
@@ -102,22 +120,22 @@ class ConsensusHost:
         app: Application,
         checker: SignatureChecker,
         key: PrivateKey | None,
-        journal: Journal,
+        journal: Journal | None,
         wire: Wire,
         *,
         clock: Callable[[], float],
         rng: Random,
         on_block: Callable[[ExecutedBlock], None],
-        sign_from: int = 0,
+        observer: Observation | None = None,
     ) -> None:
+        """`observer`: the key's journal was lost; follow until it is known what it cannot have signed."""
         self.app = app
         self.core = Core(None if key is None else key.address, checker.is_signed)
-        self.sign_from = sign_from
-        """Below this height the validator only observes (its journal was lost)."""
+        self._observer = observer
         self._checker = checker
         self._key = key
         self._journal = journal
-        self._guard = SignGuard(journal.record)
+        self._guard = SignGuard(self._last_record())
         self._wire = wire
         self._clock = clock
         self._rng = rng
@@ -149,7 +167,9 @@ class ConsensusHost:
                     happened = self._inbox.popleft()
                     if len(self._inbox) < MAX_INBOX:
                         self._room.set()
+                    log.debug("input %s", type(happened).__name__, extra={"height": self.core.height})
                     for effect in self.core.step(happened):
+                        log.debug("effect %s", type(effect).__name__, extra={"height": self.core.height})
                         await _PERFORM[type(effect)](self, effect)
                 self._bell = trio.Event()
                 if not self._inbox:
@@ -159,7 +179,38 @@ class ConsensusHost:
         self._inbox.append(happened)
         self._bell.set()
 
+    def note_tip(self, node_id: Address, height: int) -> None:
+        """A peer says that it has decided a height."""
+        observer = self._observer
+        if observer is None or node_id not in observer.validator_of:
+            return
+        observer.tips[observer.validator_of[node_id]] = height
+        self._look_whether_observed()
+
+    def _look_whether_observed(self) -> None:
+        observer, head = self._observer, self.app.chain.head.number
+        if observer is None:
+            return
+        for validator, height in observer.tips.items():
+            if height <= head:
+                observer.period.report(validator, height)
+        first = observer.period.sign_from(self.app.epochs.at(head + 1).validators)
+        if first is not None:
+            log.warning("the sign journal was lost: signing again from height %d on", first)
+            assert self._journal is not None  # who observes has a journal
+            self._journal.allow_from(first)
+            self._observer = None
+
+    def _last_record(self) -> SignRecord | None:
+        return None if self._journal is None else self._journal.record
+
+    def _is_observing(self, height: int) -> bool:
+        if self._journal is None:
+            return True
+        return self._journal.sign_from is None or height < self._journal.sign_from
+
     def _start_height(self) -> None:
+        self._look_whether_observed()
         app = self.app
         height = app.chain.head.number + 1
         epoch = app.epochs.at(height)
@@ -175,10 +226,10 @@ class ConsensusHost:
                 height,
                 epoch.validators,
                 epoch.proposers,
-                height - epoch.first_height,
-                self._journal.record,
+                height - epoch.turn_height,
+                self._last_record(),
                 None if commit is None else commit.to_certificate(),
-                is_observer=height < self.sign_from,
+                is_observer=self._is_observing(height),
             )
         )
         for past in [at for at in self._future if at < height]:
@@ -307,6 +358,7 @@ class ConsensusHost:
 
     # -- effects -------------------------------------------------------------------------------------------------
     async def _persist(self, effect: does.Persist) -> None:
+        assert self._journal is not None  # a node without a key has nothing to persist
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self._journal.append, effect.record)
 

@@ -14,12 +14,12 @@ import trio
 
 from dmchain.chain.consensus.certificates import InvalidCertificate
 from dmchain.chain.consensus.commit import Commit
-from dmchain.chain.primitives.errors import DecodeError, DmchainError, InvalidTransaction
+from dmchain.chain.primitives.errors import DecodeError, DmchainError, InvalidTransaction, SignatureError
 from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import Hash32
 from dmchain.node.consensus.application import Application
 from dmchain.node.consensus.host import ConsensusHost
-from dmchain.node.network.errors import ProtocolError, RequestFailed
+from dmchain.node.network.errors import RequestFailed
 from dmchain.node.network.messages import (
     MIB,
     Blocks,
@@ -47,6 +47,8 @@ MAX_HASHES: Final = 512
 ANNOUNCE_SECONDS: Final = 0.005
 """Transactions are announced together with those that follow within this time."""
 SEEN_TRANSACTIONS: Final = 65_536
+MAX_PULLS: Final = 256
+"""Announcements waiting to be pulled; more are left to be announced by others."""
 MAX_BLOCKS: Final = 64
 MAX_REPLY_BYTES: Final = 2 * MIB
 SYNC_BEHIND: Final = 2
@@ -67,6 +69,8 @@ class Peering:
         self._seen: OrderedDict[Hash32, None] = OrderedDict()
         self._to_announce: list[Hash32] = []
         self._announce_bell = trio.Event()
+        self._wanted: list[tuple[Peer, tuple[Hash32, ...]]] = []
+        self._pull_bell = trio.Event()
         self._sync_bell = trio.Event()
 
     # -- what the consensus host asks ----------------------------------------------------------------------------
@@ -118,9 +122,10 @@ class Peering:
             case ConsensusMessage(payload) | ConsensusBody(payload):
                 await self.host.receive(peer.number, payload)
             case TransactionHashes(hashes):
-                await self._pull(peer, hashes)
+                self._want(peer, hashes)
             case Status(height=height):
                 self._heights[peer.number] = height
+                self.host.note_tip(peer.node_id, height)
                 self._sync_bell.set()
             case _:
                 pass
@@ -174,13 +179,31 @@ class Peering:
             for at in range(0, len(hashes), MAX_HASHES):
                 self.manager.broadcast(TransactionHashes(tuple(hashes[at : at + MAX_HASHES])))
 
-    async def _pull(self, peer: Peer, hashes: tuple[Hash32, ...]) -> None:
+    def _want(self, peer: Peer, hashes: tuple[Hash32, ...]) -> None:
+        """Note which transactions of an announcement are to be pulled.
+
+        Not pulled here: nothing more is read from that peer while its message is dealt with, the answer neither.
+        """
         pool = self._app.producer.pool
         wanted = tuple([tx_hash for tx_hash in hashes if tx_hash not in self._seen and tx_hash not in pool])
-        if not wanted:
+        if not wanted or len(self._wanted) >= MAX_PULLS:
             return
         for tx_hash in wanted:
             self._note_seen(tx_hash)
+        self._wanted.append((peer, wanted))
+        self._pull_bell.set()
+
+    async def run_puller(self) -> None:
+        """Pull what was announced, from several peers at once."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._pull_bell.wait()
+                self._pull_bell = trio.Event()
+                waiting, self._wanted = self._wanted, []
+                for peer, wanted in waiting:
+                    nursery.start_soon(self._pull, peer, wanted)
+
+    async def _pull(self, peer: Peer, wanted: tuple[Hash32, ...]) -> None:
         try:
             reply = await peer.request(GetTransactions(wanted))
         except RequestFailed:
@@ -193,11 +216,14 @@ class Peering:
             try:
                 tx = Transaction.decode(raw)
                 if tx.hash not in wanted:
-                    raise ProtocolError("transactions: one that was not asked for")
+                    raise DecodeError("not one that was asked for")
                 self._submit(tx)
             except InvalidTransaction as error:
                 # the peer's head may be another: nobody is to blame
                 log.debug("pulled transaction refused: %s", error)
+            except (DecodeError, SignatureError) as error:
+                peer.misbehaved(50, f"transactions: {error}")
+                return
 
     # -- blocks --------------------------------------------------------------------------------------------------
     async def run_sync(self) -> None:

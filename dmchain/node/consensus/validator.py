@@ -1,0 +1,182 @@
+"""A node that takes part in a network: consensus, peers and gossip put together."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import trio
+
+from dmchain.chain.blockchain import ExecutedBlock
+from dmchain.chain.consensus.signatures import SignatureChecker
+from dmchain.chain.consensus.signbytes import compute_domain
+from dmchain.chain.genesis import Genesis
+from dmchain.chain.genesis_staking import GenesisStaking
+from dmchain.chain.primitives.crypto import PrivateKey, public_key_to_address
+from dmchain.chain.primitives.errors import InvalidGenesis
+from dmchain.chain.primitives.transaction import Transaction
+from dmchain.chain.primitives.types import ZERO_ADDRESS, Address
+from dmchain.node.backend import ChainBackend, client_version
+from dmchain.node.consensus.application import Application
+from dmchain.node.consensus.epochs import StateEpochs
+from dmchain.node.consensus.host import ConsensusHost, Observation
+from dmchain.node.consensus.peering import Peering
+from dmchain.node.network.addresses import Target
+from dmchain.node.network.identity import ChainIdentity, NodeKey
+from dmchain.node.network.peers import PeerManager, PeersConfig
+from dmchain.node.network.transport import Endpoint, Network, TcpNetwork
+from dmchain.node.production import Producer
+from dmchain.node.sign_journal import FileJournal
+from dmchain.rpc.backend import BlockRecord, LogRecord, SyncStatus
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """How a node takes part in a network of validators. `consensus_key` None: it follows and never votes.
+
+    `targets` are stayed connected to; the validators of genesis that say where they listen are added.
+    """
+
+    node_key: PrivateKey
+    consensus_key: PrivateKey | None
+    journal: Path
+    listen: Endpoint | None = None
+    advertise: Endpoint | None = None
+    targets: tuple[Target, ...] = ()
+    peer_file: Path | None = None
+    journal_lost: bool = False
+    """Make a new journal in place of one that is lost; the validator observes before it signs again."""
+
+
+
+class ValidatorNode:
+    """Consensus and network of one node over its chain."""
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        settings: NetworkSettings,
+        producer: Producer,
+        backend: ChainBackend,
+        *,
+        network: Network | None = None,
+        rng: Random | None = None,
+    ) -> None:
+        """Raises InvalidGenesis when genesis has no validators, StorageError when the journal cannot be used."""
+        if genesis.staking is None:
+            raise InvalidGenesis(
+                "dmchain.validators: missing", hint="`dmchain testnet` makes the homes and genesis of a network"
+            )
+        self.settings = settings
+        chain = producer.chain
+        genesis_hash = chain.genesis_header.hash
+        checker = SignatureChecker(compute_domain(chain.rules.chain_id, genesis_hash))
+        key = settings.consensus_key
+        own = ZERO_ADDRESS if key is None else key.address
+        self.app = Application(
+            producer, StateEpochs(chain), genesis.staking.consensus, checker, own, clock=time.time
+        )
+        self.peering = Peering(self.app, backend.submit_transaction)
+        self.journal: FileJournal | None = None
+        observer = None
+        if key is not None:
+            open_journal = replace_journal if settings.journal_lost else FileJournal.open
+            self.journal = open_journal(settings.journal, own)
+            if self.journal.sign_from is None:
+                observer = Observation(own, validators_by_node(genesis.staking))
+        rng = rng or Random(os.urandom(16))
+        self.host = ConsensusHost(
+            self.app,
+            checker,
+            key,
+            self.journal,
+            self.peering,
+            clock=time.time,
+            rng=rng,
+            on_block=self._on_block,
+            observer=observer,
+        )
+        self.peering.host = self.host
+        self.manager = PeerManager(
+            network or TcpNetwork(),
+            NodeKey(settings.node_key),
+            ChainIdentity(chain.rules.chain_id, genesis_hash),
+            PeersConfig(
+                listen=settings.listen,
+                advertise=settings.advertise,
+                sequence=int(time.time()),
+                targets=(*settings.targets, *genesis_targets(genesis.staking, settings.node_key.address)),
+                software=client_version(),
+                file=settings.peer_file,
+            ),
+            self.peering,
+            self.peering.status,
+            rng,
+        )
+        self.peering.manager = self.manager
+        self._backend = backend
+        self.endpoint: Endpoint | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take part until cancelled; `started()` when the node listens. Raises Halted and StorageError."""
+        forget = self._backend.observe(_PoolObserver(self.peering))
+        try:
+            async with trio.open_nursery() as nursery:
+                self.endpoint = await nursery.start(self.manager.run)
+                nursery.start_soon(self.peering.run_announcer)
+                nursery.start_soon(self.peering.run_puller)
+                nursery.start_soon(self.peering.run_sync)
+                nursery.start_soon(self.host.run)
+                task_status.started()
+        finally:
+            forget()
+            if self.journal is not None:
+                self.journal.close()
+
+    def _on_block(self, executed: ExecutedBlock) -> None:
+        self.app.producer.on_block(executed)
+        self.manager.announce_status()
+
+
+def replace_journal(path: Path, own: Address) -> FileJournal:
+    """A new journal for a key whose old one is lost; raises StorageError where there is one."""
+    return FileJournal.create(path, own, is_replacement=True)
+
+
+class _PoolObserver:
+    """Passes on what enters the pool."""
+
+    def __init__(self, peering: Peering) -> None:
+        self._peering = peering
+
+    def block_committed(self, block: BlockRecord, logs: Sequence[LogRecord]) -> None:
+        pass
+
+    def transaction_added(self, transaction: Transaction) -> None:
+        self._peering.announce(transaction)
+
+    def chain_reverted(self, height: int) -> None:
+        pass
+
+    def sync_changed(self, status: SyncStatus | None) -> None:
+        pass
+
+
+def genesis_targets(staking: GenesisStaking, own: Address) -> tuple[Target, ...]:
+    """The validators of genesis that say where they listen, but this node."""
+    targets = [Target.parse(each.dial) for each in staking.validators if each.dial]
+    return tuple([target for target in targets if target.node_id != own])
+
+
+def validators_by_node(staking: GenesisStaking) -> Mapping[Address, Address]:
+    """Consensus address by node id, for those of genesis that say where they listen."""
+    found = {}
+    for each in staking.validators:
+        node_id = Target.parse(each.dial).node_id if each.dial else None
+        if node_id is not None:
+            found[node_id] = public_key_to_address(each.public_key)
+    return found

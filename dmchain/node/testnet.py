@@ -1,0 +1,142 @@
+"""Home directories, keys and one genesis for a network of validators."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dmchain.chain.genesis import DEFAULT_GAS_LIMIT
+from dmchain.chain.primitives.crypto import PrivateKey
+from dmchain.chain.primitives.errors import StorageError
+from dmchain.chain.primitives.types import Address
+from dmchain.node.config import render_config
+from dmchain.node.devnet import DEFAULT_CHAIN_ID, WEI_PER_ETHER, genesis_document
+from dmchain.node.home import PRIVATE_DIRECTORY, PRIVATE_FILE, Home, write_atomically
+from dmchain.node.keystore import save_key
+from dmchain.node.sign_journal import FileJournal
+
+DEFAULT_STAKE_ETHER = 100_000
+DEFAULT_P2P_PORT = 30_333
+NODE_KEY_FILE = "node.key"
+PASSWORD_FILE = "password"
+JOURNAL_FILE = "sign.journal"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedValidator:
+    """One validator of a network to be made. `operator` is the account that its stake belongs to."""
+
+    home: Path
+    operator: Address
+    consensus_key: PrivateKey
+    node_key: PrivateKey
+    rpc_port: int
+    p2p_host: str
+    p2p_port: int
+
+    @property
+    def dial(self) -> str:
+        return f"0x{self.node_key.address.hex()}@{self.p2p_host}:{self.p2p_port}"
+
+
+def plan_validators(
+    output: Path,
+    operators: Sequence[Address],
+    *,
+    host: str = "127.0.0.1",
+    first_p2p_port: int = DEFAULT_P2P_PORT,
+    first_rpc_port: int = 8545,
+) -> list[PlannedValidator]:
+    """One validator per operator below `output`, ports counting up; port 0 takes free ones."""
+    free_p2p = _free_ports(len(operators)) if first_p2p_port == 0 else None
+    free_rpc = _free_ports(len(operators)) if first_rpc_port == 0 else None
+    return [
+        PlannedValidator(
+            home=output / f"validator-{number}",
+            operator=operator,
+            consensus_key=PrivateKey(os.urandom(32)),
+            node_key=PrivateKey(os.urandom(32)),
+            rpc_port=free_rpc[number] if free_rpc else first_rpc_port + number,
+            p2p_host=host,
+            p2p_port=free_p2p[number] if free_p2p else first_p2p_port + number,
+        )
+        for number, operator in enumerate(operators)
+    ]
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now; all held at once, so that they differ."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def make_genesis(
+    validators: Sequence[PlannedValidator],
+    funded: Mapping[Address, int],
+    *,
+    chain_id: int = DEFAULT_CHAIN_ID,
+    stake_ether: int = DEFAULT_STAKE_ETHER,
+    gas_limit: int = DEFAULT_GAS_LIMIT,
+    consensus: Mapping[str, int] | None = None,
+    staking: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The genesis of the network: everybody in it has the same stake."""
+    own: dict[str, Any] = {
+        "validators": [
+            {
+                "operator": "0x" + each.operator.hex(),
+                "publicKey": "0x" + each.consensus_key.public_key.hex(),
+                "stake": str(stake_ether * WEI_PER_ETHER),
+                "commissionBps": 500,
+                "maxCommissionChangeBps": 100,
+                "dial": each.dial,
+            }
+            for each in validators
+        ]
+    }
+    if consensus:
+        own["consensus"] = dict(consensus)
+    if staking:
+        own["staking"] = dict(staking)
+    return genesis_document(funded, chain_id=chain_id, gas_limit=gas_limit, timestamp=int(time.time()), own=own)
+
+
+def write_home(
+    validator: PlannedValidator,
+    genesis: Mapping[str, Any],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    is_light: bool = False,
+) -> Home:
+    """Write one home directory; raises StorageError when it is there already. `is_light`: weak keystore encryption."""
+    home = Home(validator.home)
+    if home.config.exists():
+        raise StorageError(f"{home.path}: exists already", hint="use another directory; nothing was changed")
+    home.path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    home.keys.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+    password = os.urandom(16).hex()
+    write_atomically(home.keys / PASSWORD_FILE, password.encode() + b"\n", mode=PRIVATE_FILE)
+    stored = save_key(validator.consensus_key, home.keys, password, is_light=is_light)
+    write_atomically(home.keys / NODE_KEY_FILE, validator.node_key.secret.hex().encode() + b"\n", mode=PRIVATE_FILE)
+    FileJournal.create(home.keys / JOURNAL_FILE, validator.consensus_key.address).close()
+    write_atomically(home.genesis, json.dumps(genesis, indent=2).encode() + b"\n")
+    values = {
+        "rpc.port": validator.rpc_port,
+        "production.coinbase": "0x" + validator.operator.hex(),
+        "p2p.listen": f"{validator.p2p_host}:{validator.p2p_port}",
+        "validator.key_file": f"keys/{stored.path.name}",
+        "validator.password_file": f"keys/{PASSWORD_FILE}",
+        **(settings or {}),
+    }
+    write_atomically(home.config, render_config(values).encode())
+    return home
