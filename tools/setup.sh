@@ -4,8 +4,8 @@
 #   tools/setup.sh        what tests, benchmarks and checks need
 #   tools/setup.sh run    what a node needs
 #
-# PYTHON=/path/to/python chooses the interpreter. Needs CPython 3.11 or later and, from 3.13 on, a C++ compiler with
-# LevelDB's headers. Only relative paths are used, so a space in the path of the checkout does no harm.
+# PYTHON=/path/to/python chooses the interpreter. Needs CPython 3.11 or later but not 3.12.0 to 3.12.2, whose fixed limit
+# of nested C calls ends below the EVM's 1024 call frames; from 3.13 on, also a C++ compiler with LevelDB's headers. Only relative paths are used, so a space in the path of the checkout does no harm.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -30,10 +30,16 @@ esac
 
 # ---------------------------------------------------------------- which Python
 
-# An interpreter is good when it is CPython 3.11 or later. A pyenv shim of a version that is not chosen fails here too.
+# A pyenv shim of a version that is not chosen fails here too.
 is_good_python() {
-    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11) or sys.implementation.name != "cpython")' >/dev/null 2>&1
+    "$1" - >/dev/null 2>&1 <<'PY'
+import sys
+version = sys.version_info[:3]
+good = version >= (3, 11) and not (3, 12, 0) <= version < (3, 12, 3)
+sys.exit(not good or sys.implementation.name != "cpython")
+PY
 }
+EXPECTED="CPython 3.11 or later (3.12 from 3.12.3 on)"
 can_make_venv() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
 version_of() { "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null; }
 
@@ -41,7 +47,7 @@ find_python() {
     seen=
     without_venv=
     if [ -n "${PYTHON:-}" ]; then
-        is_good_python "$PYTHON" || fail "PYTHON=$PYTHON is not CPython 3.11 or later"
+        is_good_python "$PYTHON" || fail "PYTHON=$PYTHON ($(version_of "$PYTHON" || echo unknown)) does not do, expected $EXPECTED"
         can_make_venv "$PYTHON" || fail_venv "$PYTHON"
         FOUND=$PYTHON
         return
@@ -61,11 +67,11 @@ find_python() {
         return
     done
     [ -z "$without_venv" ] || fail_venv "$without_venv"
-    [ -z "$seen" ] || fail "Python is too old: found$seen, expected 3.11 or later" \
+    [ -z "$seen" ] || fail "no Python that does: found$seen, expected $EXPECTED" \
         "Debian and Ubuntu: sudo apt-get install python3.12 python3.12-venv   (or python3.11)" \
         "macOS: brew install python@3.12" \
         "elsewhere: https://www.python.org/downloads/, then PYTHON=/path/to/python3.12 make setup"
-    fail "no Python found, expected CPython 3.11 or later" \
+    fail "no Python found, expected $EXPECTED" \
         "Debian and Ubuntu: sudo apt-get install python3 python3-venv" \
         "macOS: brew install python@3.12"
 }
