@@ -117,7 +117,7 @@ class _Batch(DatabaseAPI):
 
 
 class MarketComputation(PragueComputation):
-    _precompiles = {**PragueComputation._precompiles, **PRECOMPILES}  # type: ignore[dict-item]  # noqa: RUF012
+    _precompiles = {**PragueComputation._precompiles, **PRECOMPILES}  # type: ignore[dict-item]
 
 
 class MarketState(PragueState):
