@@ -30,8 +30,9 @@ from dmchain.chain.primitives.transaction import (
 )
 from dmchain.chain.primitives.types import Address, Hash32
 from dmchain.chain.rules import Rules
-from dmchain.marketplace_vm.precompiles import CID_REGISTRY, LICENSE_LEDGER, cid_registry, license_ledger
+from dmchain.marketplace_vm.precompiles import CID_REGISTRY
 from dmchain.marketplace_vm.precompiles.genesis import GENESIS_ACCOUNTS
+from dmchain.marketplace_vm.precompiles.native import CONTRACTS
 from dmchain.marketplace_vm.system import SYSTEM_CONTRACTS
 from tests.marketplace_vm.assembler import asm, initcode_of, push
 
@@ -86,11 +87,8 @@ FIXED = {
     Address(b"\xc8" * 20): asm("CALLVALUE SELFBALANCE 0 SSTORE STOP"),
 }
 PRECOMPILES = [Address(n.to_bytes(20, "big")) for n in (1, 2, 3, 4, 5, 6, 7, 9, 0x0B, 0x0D, 0x100)]
-MARKET_CALLS = [
-    (contract.address, handler.spec)
-    for contract in (cid_registry.CONTRACT, license_ledger.CONTRACT)
-    for handler in contract.handlers
-]
+NATIVE = [Address(contract.address) for contract in CONTRACTS]
+NATIVE_CALLS = [(contract.address, handler.spec) for contract in CONTRACTS for handler in contract.handlers]
 
 
 def genesis_alloc() -> dict[Address, GenesisAccount]:
@@ -179,7 +177,7 @@ class RandomChain:
         if kind < 0.75:
             return r.choice(PRECOMPILES)
         if kind < 0.82:
-            return r.choice((CID_REGISTRY, LICENSE_LEDGER))
+            return r.choice(NATIVE)
         if kind < 0.9:
             return r.choice((EMPTY, *HOLLOW, FOREIGN, COLLISION, POOR.address))
         return Address(r.randbytes(20))
@@ -252,8 +250,8 @@ class RandomChain:
 
     def calldata(self, to: Address) -> bytes:
         r = self.random
-        if to in (CID_REGISTRY, LICENSE_LEDGER):
-            return self.market_call()[1]
+        if to in NATIVE:
+            return self.native_call(to)[1]
         code = CHURN if to in HOLLOW else FIXED.get(to)
         if code is TOKEN:
             return bytes(4) + bytes(12) + self.target() + r.choice((0, 3, 10**20)).to_bytes(32, "big")
@@ -271,11 +269,12 @@ class RandomChain:
         words = [r.choice((0, 1, 2, 32, r.getrandbits(256))).to_bytes(32, "big") for _ in range(r.randrange(9))]
         return b"".join(words)[: r.choice((1000, 213, 40))]
 
-    def market_call(self) -> tuple[Address, bytes]:
+    def native_call(self, to: Address | None = None) -> tuple[Address, bytes]:
+        """A call of a native precompile: `to`, or any."""
         r = self.random
-        address, spec = r.choice(MARKET_CALLS)
-        if r.random() < 0.3:  # a data set must be there for anything to happen
-            address, spec = MARKET_CALLS[0]
+        address, spec = r.choice([entry for entry in NATIVE_CALLS if to in (None, entry[0])])
+        if address == CID_REGISTRY and r.random() < 0.4:  # a data set must be there for anything to happen
+            spec = NATIVE_CALLS[0][1]
         values: list[object] = []
         for parameter in spec.inputs:
             values.append(self.argument(parameter.type.name, parameter.name))
@@ -293,8 +292,8 @@ class RandomChain:
             return r.choice(KEYS).address
         if type_name == "bytes32":
             return r.choice(self.datasets)
-        if type_name == "bytes32[]":
-            return tuple(r.choice(self.datasets) for _ in range(r.randrange(2)))
+        if type_name.endswith("[]"):
+            return tuple(self.argument(type_name[:-2], name) for _ in range(r.randrange(2)))
         if type_name == "bool":
             return r.random() < 0.5
         return r.choice((0, 0, 1, 2, 50))
@@ -371,7 +370,7 @@ class RandomChain:
         to = self.target()
         data = self.precompile_input() if to in PRECOMPILES else self.calldata(to)
         if r.random() < 0.1:
-            to, data = self.market_call()
+            to, data = self.native_call()
         code = b"".join(
             push(data[at : at + 32].ljust(32, b"\0")) + push(at) + asm("MSTORE")
             for at in range(0, min(len(data), 320), 32)

@@ -1,4 +1,4 @@
-"""One test, or a few, for each trap that docs/execution.md lists; on both engines where both could fall in."""
+"""Where py-evm, or a chain made of it, goes wrong: a test or a few for each trap, on both engines where both could."""
 
 from __future__ import annotations
 
