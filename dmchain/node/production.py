@@ -37,6 +37,8 @@ EXTRA_DATA = b"dmchain"
 BUILD_BUDGET_SECONDS = 0.5
 """A block is closed when building it has taken this long, even if the pool has more: others must validate it well
 within the propose timeout."""
+INTERVAL_SHARE = 0.7
+"""Of the time between blocks that a node alone may spend on building one: nobody else has to validate it."""
 CANDIDATE_FACTOR = 2
 """How much more than a block's gas the candidates may ask for together: most use less than their limit."""
 
@@ -242,7 +244,11 @@ class Producer:
             return executed
 
     def build(self, plan: BlockPlan, candidates: Candidates) -> ExecutedBlock:
-        deadline = time.monotonic() + BUILD_BUDGET_SECONDS
+        interval = self.config.block_time_seconds
+        budget = BUILD_BUDGET_SECONDS
+        if interval is not None and not math.isinf(interval):
+            budget = max(budget, interval * INTERVAL_SHARE)
+        deadline = time.monotonic() + budget
         return self.chain.build(plan, candidates, stop=lambda: time.monotonic() > deadline)
 
     def drop_refused(self, candidates: Candidates) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import math
@@ -54,6 +55,8 @@ from dmchain.node.testnet import NODE_KEY_FILE
 from dmchain.rpc.config import MethodLimits, ServerConfig
 
 MAX_ACCOUNTS = 1000
+GC_THRESHOLD = 10_000
+"""New objects before the collector looks: a block makes tens of thousands that reference counting frees."""
 
 
 class BlockTime(click.ParamType):
@@ -196,6 +199,9 @@ class _DevnetReport:
 def run_node(settings: NodeSettings, report: Any) -> None:
     """Run until SIGINT or SIGTERM; what fails at start is one clear error."""
     prepare_thread_stacks()
+    # what is imported stays: without this the collector walks py-evm again and again
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
     try:
         trio.run(_run_until_signal, settings, report)
     except* DmchainError as group:
