@@ -101,7 +101,7 @@ def _pure_bls() -> dict[bytes, Any]:
 class ReferenceComputation(PragueComputation):
     """py-evm's computation, loop and all."""
 
-    _precompiles = {  # noqa: RUF012
+    _precompiles = {
         **PragueComputation.get_precompiles(),
         **_pure_bls(),
         _address(5): _modexp,
@@ -117,7 +117,7 @@ class OsakaReferenceComputation(ReferenceComputation):
     """CLZ, P256VERIFY and the new MODEXP are the native engine's: py-evm has none."""
 
     opcodes = OSAKA_OPCODES
-    _precompiles = {**ReferenceComputation._precompiles, **OSAKA_PRECOMPILES}  # noqa: RUF012
+    _precompiles = {**ReferenceComputation._precompiles, **OSAKA_PRECOMPILES}
 
 
 class ReferenceTransactionExecutor(PragueTransactionExecutor):
@@ -257,7 +257,7 @@ class ReferenceRun:
         self._system_calls = system_calls
         self._notices: tuple[Notice, ...] = ()
         if system_calls:
-            self._notices = begin_block(state, state.computation_class, state.environment)  # type: ignore[arg-type]
+            self._notices = begin_block(state, state.computation_class, state.environment)
 
     def apply(self, transaction: Transaction) -> Receipt:
         """Run one transaction. Raises InvalidTransaction, and then nothing has changed."""

@@ -185,11 +185,11 @@ class FlatState(AccountDatabaseAPI):
         self.journal.append((target, key, target.get(key, MISSING)))
         target[key] = value
 
-    def record(self) -> int:  # type: ignore[override]
+    def record(self) -> int:
         """Return a mark for `discard`."""
         return len(self.journal)
 
-    def discard(self, checkpoint: int) -> None:  # type: ignore[override]
+    def discard(self, checkpoint: int) -> None:
         """Undo everything since the mark."""
         journal = self.journal
         while len(journal) > checkpoint:
@@ -199,7 +199,7 @@ class FlatState(AccountDatabaseAPI):
             else:
                 target[key] = value
 
-    def commit(self, checkpoint: int) -> None:  # type: ignore[override]
+    def commit(self, checkpoint: int) -> None:
         """Keep everything since the mark: nothing to do with an undo list."""
 
     def lock_changes(self) -> None:
@@ -561,7 +561,7 @@ def rebuild_state_root(reader: Reader) -> bytes:
     for key, raw in reader.iterate(b"a", b"b"):
         address = key[1:]
         prefix = b"s" + address
-        slots = {
+        slots: dict[bytes, bytes] = {
             keccak(slot[21:]): encode_int(int.from_bytes(value, "big"))
             for slot, value in reader.iterate(prefix, prefix_end(prefix))
         }

@@ -225,12 +225,12 @@ class DmComputation(PragueComputation):
         self.transaction_context = transaction_context
         self.code = CodeStream(message.code)
         self._gas_meter = GasMeter(message.gas, _add_refund)
-        self.children = []
-        self.accounts_to_delete = []
-        self.beneficiaries = []
+        self.children: list[Any] = []
+        self.accounts_to_delete: list[bytes] = []
+        self.beneficiaries: list[bytes] = []
         self._stack = Stack()
         self._memory = Memory()
-        self._log_entries = []
+        self._log_entries: list[Any] = []
         self.data_floor_cost = 0
 
     @classmethod
@@ -291,7 +291,7 @@ class DmComputation(PragueComputation):
 
     @property
     def is_origin_computation(self) -> bool:
-        return self.msg.depth == 0
+        return bool(self.msg.depth == 0)
 
     # py-evm caches these on each computation through a descriptor that costs more than ten such look-ups
     stack_pop_ints = property(lambda self: self._stack.pop_ints)

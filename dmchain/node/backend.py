@@ -325,7 +325,7 @@ def receipt_records(block: Block, receipts: Sequence[Receipt]) -> list[ReceiptRe
 
 def log_records(block: Block, receipts: Sequence[Receipt]) -> list[LogRecord]:
     """The logs of a block with their places."""
-    header, records = block.header, []
+    header, records = block.header, list[LogRecord]()
     for index, receipt in enumerate(receipts):
         for log in receipt.logs:
             records.append(

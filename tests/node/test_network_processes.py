@@ -100,6 +100,10 @@ def wait_for(condition: Any, seconds: float = 60.0, what: str = "") -> Any:
         time.sleep(0.02)
 
 
+def wait_until_mined(validator: Validator, sent: str) -> Any:
+    return wait_for(lambda: validator.call("eth_getTransactionReceipt", sent), what=validator.log())
+
+
 def agree(validators: list[Validator]) -> None:
     """Every height that two nodes have is the same block."""
     lowest = min(validator.height() for validator in validators)
@@ -113,7 +117,7 @@ def test_four_validators_agree_and_one_may_be_away(network: list[Validator]) -> 
         validator.start()
     sent = network[0].call("eth_sendRawTransaction", transfer(0, 0))
     for validator in network:
-        receipt = wait_for(lambda v=validator: v.call("eth_getTransactionReceipt", sent), what=validator.log())
+        receipt = wait_until_mined(validator, sent)
         assert receipt["status"] == "0x1"
     network[3].kill()
     sent = network[1].call("eth_sendRawTransaction", transfer(0, 1))
@@ -128,9 +132,9 @@ def test_a_late_joiner_catches_up_by_block_sync(network: list[Validator]) -> Non
         validator.start()
     for nonce in range(25):
         sent = network[nonce % 3].call("eth_sendRawTransaction", transfer(1, nonce))
-        wait_for(lambda: network[0].call("eth_getTransactionReceipt", sent), what=network[0].log())
+        wait_until_mined(network[0], sent)
     network[3].start()
-    wait_for(lambda: network[3].call("eth_getTransactionReceipt", sent), what=network[3].log())
+    wait_until_mined(network[3], sent)
     agree(network)
 
 
@@ -151,7 +155,7 @@ def test_a_lost_journal_is_refused_and_then_observed(network: list[Validator]) -
     network[3].start("--journal-lost")
     for nonce in range(1, 8):
         sent = network[0].call("eth_sendRawTransaction", transfer(2, nonce))
-        wait_for(lambda: network[3].call("eth_getTransactionReceipt", sent), what=network[3].log())
+        wait_until_mined(network[3], sent)
     wait_for(lambda: "signing again from height" in network[3].log(), what=network[3].log())
 
 
@@ -180,7 +184,7 @@ def test_killed_one_after_another_under_load_nothing_is_lost(network: list[Valid
         time.sleep(0.03)
     for validator in network:
         for sent in accepted:
-            wait_for(lambda v=validator, s=sent: v.call("eth_getTransactionReceipt", s), what=validator.log())
+            wait_until_mined(validator, sent)
     agree(network)
     heights = [validator.height() for validator in network]
     common = hex(min(heights))

@@ -92,9 +92,29 @@ class Transaction:
     """One signed transaction. Treated as immutable; `sender` is recovered once and kept."""
 
     __slots__ = (
-        "raw", "hash", "type", "chain_id", "nonce", "gas", "to", "value", "data", "access_list",
-        "max_fee_per_gas", "max_priority_fee_per_gas", "authorization_list", "blob_versioned_hashes",
-        "max_fee_per_blob_gas", "v", "y_parity", "r", "s", "signing_hash", "intrinsic_gas", "floor_gas", "_sender",
+        "_sender",
+        "access_list",
+        "authorization_list",
+        "blob_versioned_hashes",
+        "chain_id",
+        "data",
+        "floor_gas",
+        "gas",
+        "hash",
+        "intrinsic_gas",
+        "max_fee_per_blob_gas",
+        "max_fee_per_gas",
+        "max_priority_fee_per_gas",
+        "nonce",
+        "r",
+        "raw",
+        "s",
+        "signing_hash",
+        "to",
+        "type",
+        "v",
+        "value",
+        "y_parity",
     )  # fmt: skip
 
     raw: bytes
@@ -119,6 +139,7 @@ class Transaction:
     signing_hash: Hash32
     intrinsic_gas: int
     floor_gas: int
+    _sender: Address | None
 
     @classmethod
     def decode(cls, raw: bytes) -> Transaction:

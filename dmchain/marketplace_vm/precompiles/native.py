@@ -183,7 +183,7 @@ def bind(contract: NativeContract) -> Callable[[ComputationAPI], ComputationAPI]
     def run(computation: Any) -> ComputationAPI:
         message = computation.msg
         if message.is_delegation:
-            return computation  # type: ignore[no-any-return]
+            return computation
         host = ComputationHost(computation, contract.address)
         try:
             if message.storage_address != contract.address:
@@ -200,7 +200,7 @@ def bind(contract: NativeContract) -> Callable[[ComputationAPI], ComputationAPI]
                 raise
             logger.exception("%s: bug in a native precompile, calldata %s", contract.name, bytes(message.data).hex())
             raise NativeHalt(f"{contract.name}: {type(bug).__name__}") from bug
-        return computation  # type: ignore[no-any-return]
+        return computation
 
     return run
 

@@ -88,7 +88,8 @@ def encode_call(signature: Signature, arguments: Sequence[str]) -> bytes:
             raise click.BadParameter(f"{signature.name}: {text!r} is no {kind}") from error
     selector = keccak(f"{signature.name}({','.join(signature.arguments)})".encode())[:4]
     try:
-        return bytes(selector) + encode(signature.arguments, values)
+        encoded: bytes = encode(signature.arguments, values)
+        return selector + encoded
     except (EncodingError, ParseError, ValueError, OverflowError) as error:
         raise click.BadParameter(f"{signature.name}: {error}") from error
 

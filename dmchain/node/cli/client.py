@@ -39,7 +39,8 @@ class Client:
             with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
                 document = json.loads(answer.read(MAX_ANSWER_BYTES))
         except urllib.error.HTTPError as error:
-            raise ClientError(f"{self.url}: HTTP status {error.code}: {error.read(200).decode('utf-8', 'replace')}")
+            text = error.read(200).decode("utf-8", "replace")
+            raise ClientError(f"{self.url}: HTTP status {error.code}: {text}") from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise ClientError(

@@ -14,7 +14,7 @@ UNITS = {"wei": 0, "gwei": 9, "ether": 18, "dm": 18}
 GAS_LIMIT = click.IntRange(MIN_GAS_LIMIT, MAX_GAS_LIMIT)
 
 
-class HexType(click.ParamType):
+class HexType(click.ParamType[Any]):
     """0x and hex digits; `size` bytes if given."""
 
     def __init__(self, name: str, size: int | None = None) -> None:
@@ -51,7 +51,7 @@ class AddressType(HexType):
         return Address(raw)
 
 
-class AmountType(click.ParamType):
+class AmountType(click.ParamType[Any]):
     """An amount of money: a number of wei, or a number and a unit (`1.5ether`, `3gwei`)."""
 
     name = "amount"

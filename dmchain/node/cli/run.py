@@ -59,7 +59,7 @@ GC_THRESHOLD = 10_000
 """New objects before the collector looks: a block makes tens of thousands that reference counting frees."""
 
 
-class BlockTime(click.ParamType):
+class BlockTime(click.ParamType[Any]):
     """`on-demand`, or seconds between blocks."""
 
     name = "on-demand|SECONDS"

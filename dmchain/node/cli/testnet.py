@@ -21,9 +21,11 @@ MAX_VALIDATORS = 100
 @click.option("--validators", type=click.IntRange(1, MAX_VALIDATORS), default=4, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Made if needed.")
 @click.option("--chain-id", type=click.IntRange(1, UINT64_MAX), default=DEFAULT_CHAIN_ID, show_default=True)
-@click.option("--stake", type=click.IntRange(1, 10**9), default=DEFAULT_STAKE_ETHER, show_default=True, help="Of each, in whole coins.")
+@click.option("--stake", type=click.IntRange(1, 10**9), default=DEFAULT_STAKE_ETHER, show_default=True,
+              help="Of each, in whole coins.")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the validators reach each other.")
-@click.option("--p2p-port", type=click.IntRange(0, 65_000), default=DEFAULT_P2P_PORT, show_default=True, help="Of the first; 0: free ones.")
+@click.option("--p2p-port", type=click.IntRange(0, 65_000), default=DEFAULT_P2P_PORT, show_default=True,
+              help="Of the first; 0: free ones.")  # fmt: skip
 @click.option("--rpc-port", type=click.IntRange(0, 65_000), default=8545, show_default=True, help="Of the first; 0: free ones.")
 @click.option("--light", is_flag=True, help="Weak keystore encryption that is quick: for trials only.")
 def testnet(
