@@ -114,7 +114,7 @@ _HEADER_SIZES: dict[str, int | None] = {
 }  # fmt: skip
 """Bytes of a fixed-size field; minus the bits of an integer; None for bytes of any length."""
 _HEADER_NAMES = tuple(field.name for field in fields(Header))
-assert _HEADER_NAMES == tuple(_HEADER_SIZES)
+assert tuple(_HEADER_SIZES) == _HEADER_NAMES
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def new(
     if devnet_accounts:
         addresses += [key.address for key in devnet_keys(10)]
     document = genesis_document(
-        {address: balance * WEI_PER_ETHER for address in addresses},
+        dict.fromkeys(addresses, balance * WEI_PER_ETHER),
         chain_id=chain_id,
         gas_limit=gas_limit,
         timestamp=timestamp,
