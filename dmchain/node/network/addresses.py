@@ -67,7 +67,8 @@ class Entry:
 
 
 class AddressBook:
-    """INVARIANT: at most MAX_ADDRESSES hearsay entries, MAX_PER_SUBNET of one subnet, one per node id."""
+    """INVARIANT: at most MAX_ADDRESSES hearsay entries, MAX_PER_SUBNET of one subnet; `_of_node` names one entry, a kept one
+    if there is one, for each node id in the book."""
 
     def __init__(self, rng: Random, *, max_addresses: int = MAX_ADDRESSES) -> None:
         self._rng = rng
@@ -90,13 +91,16 @@ class AddressBook:
             self._subnets[subnet(target.endpoint)] += 1
         entry.is_kept = True
         entry.next_try = now + delay_seconds
-        if target.node_id is not None:
-            self._name(entry, target.node_id)
+        node_id = entry.node_id if target.node_id is None else target.node_id
+        if node_id is not None:
+            self._name(entry, node_id)
 
     def release(self, endpoint: Endpoint) -> None:
         """The target is hearsay from now on."""
         if (entry := self._entries.get(endpoint)) is not None:
             entry.is_kept = False
+            if entry.node_id is not None:
+                self._find_node(entry.node_id)
 
     def learn(
         self, node_id: NodeId, endpoint: Endpoint, record: PeerRecord, now: float, *, is_confirmed: bool = False
@@ -159,8 +163,8 @@ class AddressBook:
         entry = self._entries.pop(endpoint, None)
         if entry is not None:
             self._subnets[subnet(endpoint)] -= 1
-            if entry.node_id is not None and self._of_node.get(entry.node_id) == endpoint:
-                del self._of_node[entry.node_id]
+            if entry.node_id is not None:
+                self._find_node(entry.node_id)
 
     def is_kept(self, node_id: NodeId) -> bool:
         """Whether the node is a target to stay connected to."""
@@ -204,9 +208,16 @@ class AddressBook:
         return True
 
     def _name(self, entry: Entry, node_id: NodeId) -> None:
-        if entry.node_id is not None and self._of_node.get(entry.node_id) == entry.endpoint:
-            del self._of_node[entry.node_id]
-        entry.node_id = node_id
-        known_at = self._of_node.get(node_id)
-        if known_at is None or entry.is_kept or not self._entries[known_at].is_kept:
-            self._of_node[node_id] = entry.endpoint
+        """Node `node_id` lives there now."""
+        before, entry.node_id = entry.node_id, node_id
+        if before is not None and before != node_id:
+            self._find_node(before)
+        self._find_node(node_id)
+
+    def _find_node(self, node_id: NodeId) -> None:
+        """Note where a node lives: at a kept endpoint, or else at any."""
+        homes = [entry for entry in self._entries.values() if entry.node_id == node_id]
+        if homes:
+            self._of_node[node_id] = max(homes, key=lambda entry: entry.is_kept).endpoint
+        else:
+            self._of_node.pop(node_id, None)

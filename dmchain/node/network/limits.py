@@ -88,10 +88,13 @@ DEFAULT_TYPE_RATES: Final[Mapping[type, Rate]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
-    """`bytes` and `messages` pace one peer; 16 MiB/s is a gigabit line shared by eight."""
+    """`bytes` and `messages` pace one peer; 16 MiB/s is a gigabit line shared by eight.
+
+    `messages` counts encrypted records and frames: a small message sent by itself is two.
+    """
 
     bytes: Rate = Rate(16 * MIB, 32 * MIB)
-    messages: Rate = Rate(2000, 2000)
+    messages: Rate = Rate(4000, 4000)
     types: Mapping[type, Rate] = field(default_factory=lambda: DEFAULT_TYPE_RATES)
 
 

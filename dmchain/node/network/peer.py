@@ -61,7 +61,7 @@ REQUEST_SECONDS: Final = 10.0
 WRITE_SECONDS: Final = 8.0
 """For MAX_BATCH_BYTES: 16 KiB/s is no link to run a node on."""
 SILENCE_SECONDS: Final = 15.0
-TICK_SECONDS: Final = 2.5
+MIN_TICK_SECONDS: Final = 0.25
 PING_AFTER_SECONDS: Final = 5.0
 MIN_BYTES_PER_SECOND: Final = 32 * 1024
 """A frame under way extends the silence allowed at this rate: 128 s for the largest."""
@@ -254,7 +254,7 @@ class Peer:
     # in
 
     async def _read(self) -> None:
-        link, decoder, meter = self._link, self._decoder, self._meter
+        link, decoder = self._link, self._decoder
         bytes_before, records_before = 0, 0
         while self.is_open:
             self._come_back()
@@ -263,6 +263,9 @@ class Peer:
             if not data:
                 self._close("closed by the peer")
                 return
+            size, records = link.received_bytes - bytes_before, link.received_records - records_before
+            bytes_before, records_before = link.received_bytes, link.received_records
+            await self._wait(self._meter.pace(size, records, trio.current_time()))
             decoder.receive_data(data)
             frames = 0
             while self.is_open and (frame := decoder.next_frame()) is not None:
@@ -270,11 +273,13 @@ class Peer:
                 frames += 1
                 if frames % FRAMES_PER_TURN == 0:
                     await trio.lowlevel.checkpoint()
-            size, records = link.received_bytes - bytes_before, link.received_records - records_before
-            bytes_before, records_before = link.received_bytes, link.received_records
-            delay = meter.pace(size, max(records, frames), trio.current_time())
-            if delay > 0:
-                await trio.sleep(delay)
+                    await self._wait(self._meter.pace(0, FRAMES_PER_TURN, trio.current_time()))
+            await self._wait(self._meter.pace(0, frames % FRAMES_PER_TURN, trio.current_time()))
+
+    async def _wait(self, seconds: float) -> None:
+        """Read no faster than the peer may send."""
+        if seconds > 0:
+            await trio.sleep(seconds)
 
     async def _handle(self, frame: Frame) -> None:
         now = trio.current_time()
@@ -367,15 +372,16 @@ class Peer:
         if not self.is_ready:
             self.disconnect(DisconnectCode.SILENT, "no hello in time")
             return
-        await self._ping()
-        while self.is_open:
-            await trio.sleep(TICK_SECONDS)
-            silence = self._silence_seconds()
-            if silence > SILENCE_SECONDS - TICK_SECONDS:
-                self.disconnect(DisconnectCode.SILENT, f"silent for {SILENCE_SECONDS:g} s")
-            elif silence > PING_AFTER_SECONDS - TICK_SECONDS and not self._is_pinging:
+        silence = PING_AFTER_SECONDS  # the first ping goes at once, to know the round trip
+        while silence < SILENCE_SECONDS:
+            if silence >= PING_AFTER_SECONDS and not self._is_pinging:
                 assert self._nursery is not None
+                self._is_pinging = True
                 self._nursery.start_soon(self.guard, self._ping)
+            limit = SILENCE_SECONDS if self._is_pinging else PING_AFTER_SECONDS
+            await trio.sleep(max(limit - silence, MIN_TICK_SECONDS))
+            silence = self._silence_seconds()
+        self.disconnect(DisconnectCode.SILENT, f"silent for {SILENCE_SECONDS:g} s")
 
     def _silence_seconds(self) -> float:
         """How long the peer has kept us waiting for a complete frame.
@@ -395,7 +401,6 @@ class Peer:
             self._left_at = None
 
     async def _ping(self) -> None:
-        self._is_pinging = True
         sent_at = trio.current_time()
         with trio.move_on_after(SILENCE_SECONDS), contextlib.suppress(RequestFailed):
             await self._ask(Ping())

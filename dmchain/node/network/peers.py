@@ -129,7 +129,7 @@ class PeerManager:
         self._talking: dict[int, Peer] = {}
         """Every connection with a complete handshake, by number: admitted ones and those about to be."""
         self._last_number = 0
-        self._dialer = Dialer(
+        self.dialer = Dialer(
             network,
             self,
             self.book,
@@ -166,7 +166,7 @@ class PeerManager:
         if target.node_id != self.node_id:
             yields = target.node_id is not None and self.node_id > target.node_id
             self.book.keep(target, trio.current_time(), YIELD_SECONDS if yields else 0.0)
-            self._dialer.wake()
+            self.dialer.wake()
 
     def stop_keeping(self, endpoint: Endpoint) -> None:
         self.book.release(endpoint)
@@ -193,7 +193,7 @@ class PeerManager:
                 self._sign_record(bound)
                 for target in config.targets:
                     self.keep(target)
-                nursery.start_soon(self._dialer.run)
+                nursery.start_soon(self.dialer.run)
                 nursery.start_soon(self._keep_saving)
                 task_status.started(bound)
                 await trio.sleep_forever()
@@ -318,7 +318,7 @@ class PeerManager:
     def release(self, peer: Peer, reason: str) -> None:
         if self._peers.get(peer.node_id) is peer:
             self._forget(peer, reason)
-        self._dialer.wake()
+        self.dialer.wake()
 
     def _forget(self, peer: Peer, reason: str) -> None:
         del self._peers[peer.node_id]

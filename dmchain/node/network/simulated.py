@@ -183,17 +183,16 @@ class SimulatedHost:
         *,
         task_status: trio.TaskStatus[Endpoint] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        async with trio.open_nursery() as nursery:
+        def accept(stream: trio.abc.Stream, remote: Endpoint) -> None:
+            nursery.start_soon(on_stream, stream, remote)
 
-            def accept(stream: trio.abc.Stream, remote: Endpoint) -> None:
-                nursery.start_soon(on_stream, stream, remote)
-
-            bound = self._network.listen(Endpoint(self.address, endpoint.port), accept)
-            try:
+        bound = self._network.listen(Endpoint(self.address, endpoint.port), accept)
+        try:
+            async with trio.open_nursery() as nursery:
                 task_status.started(bound)
                 await trio.sleep_forever()
-            finally:
-                self._network.unlisten(bound, accept)
+        finally:
+            self._network.unlisten(bound, accept)
 
 
 class _Pipe:
