@@ -41,7 +41,7 @@ from dmchain.chain.primitives.types import UINT64_MAX, ZERO_HASH, Address, Hash3
 from dmchain.chain.rules import GAS_PER_BLOB, Rules
 from dmchain.chain.store.kv import Reader
 from dmchain.marketplace_vm.executor import BlockRun, CallOutcome, validate_fees, validate_gas
-from dmchain.marketplace_vm.halts import REVERTED, halt_reason, needs_a_look, run_checked
+from dmchain.marketplace_vm.halts import REVERTED, Explainer, RunTooLong, halt_reason, needs_a_look
 from dmchain.marketplace_vm.state import NO_ACCOUNT, CodeCache, FlatState
 from dmchain.marketplace_vm.vm import NEVER_STOP, DmComputation, StopSignal
 
@@ -218,18 +218,6 @@ class AccessRecorder(dict[Any, bool]):
 
 
 # -- one call ----------------------------------------------------------------------------------------------------------
-class _Words:
-    """A tracer that only makes frames run with `run_checked`."""
-
-    run = staticmethod(run_checked)
-
-    def enter(self, computation: Any) -> None:
-        pass
-
-    def leave(self, computation: Any) -> None:
-        pass
-
-
 class PreparedCall:
     """A call that can be run again and again with different gas limits, each time from the same state.
 
@@ -329,17 +317,23 @@ class PreparedCall:
         """Run with this gas limit, and undo it. Raises InvalidTransaction when it cannot start with it."""
         mark = self._flat.record()
         outcome = self.execute(gas)
-        error = outcome.error
-        if error is not None and needs_a_look(error):
-            self._undo(mark)
-            self._block.state.tracer = _Words()
-            try:
-                outcome = self.execute(gas)
-            finally:
-                self._block.state.tracer = None
         result = to_result(outcome)
         self._undo(mark)
+        if outcome.error is not None and needs_a_look(outcome.error):
+            return self._explained(gas, result)
         return result
+
+    def _explained(self, gas: int, result: CallResult) -> CallResult:
+        """The same result with the reason in full, if that is soon found."""
+        mark = self._flat.record()
+        self._block.state.tracer = Explainer()
+        try:
+            return to_result(self.execute(gas))
+        except RunTooLong:
+            return result
+        finally:
+            self._block.state.tracer = None
+            self._undo(mark)
 
     def _undo(self, mark: int) -> None:
         self._flat.discard(mark)

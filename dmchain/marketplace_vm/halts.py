@@ -1,12 +1,13 @@
 """Why a frame ended, in geth's words: client libraries, explorers and people look for these texts.
 
-py-evm's exceptions say what went wrong with its own objects. Most map one to one; the sizes of the stack and the name
-of an unknown opcode are lost by the time an exception arrives, so `run_checked` looks before each opcode. Blocks never
-run that way: only traces, and the second run of a call that failed for one of these reasons.
+py-evm's exceptions say what went wrong with its own objects, and most map one to one. How many items were on a stack
+that had too few is lost by the time an exception arrives; `run_checked` looks before each opcode. Blocks never run that
+way: only traces, and the second run of a call that failed for this reason, which `Explainer` gives up if it is long.
 """
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import Any
 
@@ -49,7 +50,9 @@ _OUT_OF_GAS_REASONS = (
     ("EIP170", f"max code size exceeded: limit {EIP170_CODE_SIZE_LIMIT}"),
     ("EIP-3860", "out of gas: max initcode size exceeded"),
 )
-_NEED_A_LOOK = (InsufficientStack, FullStack, InvalidInstruction)
+_OPCODE_IN_TEXT = re.compile("opcode 0x([0-9a-f]+)", re.IGNORECASE)
+EXPLAINED_OPCODES = 100_000
+"""A second run goes this far: about 50 ms."""
 
 
 class HaltReason:
@@ -68,13 +71,17 @@ class StackOverflow(HaltReason, FullStack):
 
 class UnknownOpcode(HaltReason, InvalidInstruction):
     def __init__(self, opcode: int) -> None:
-        name = "INVALID" if opcode == 0xFE else f"opcode {opcode:#x} not defined"
-        super().__init__(f"invalid opcode: {name}")
+        super().__init__(name_opcode(opcode))
+
+
+def name_opcode(opcode: int) -> str:
+    name = "INVALID" if opcode == 0xFE else f"opcode {opcode:#x} not defined"
+    return f"invalid opcode: {name}"
 
 
 def needs_a_look(error: Exception) -> bool:
-    """Whether only a second run with `run_checked` can tell the reason."""
-    return isinstance(error, _NEED_A_LOOK) and not isinstance(error, HaltReason) and "Jump" not in str(error)
+    """Whether only a second run, with an `Explainer`, can tell the reason."""
+    return isinstance(error, InsufficientStack) and not isinstance(error, HaltReason)
 
 
 def halt_reason(error: Exception) -> str:
@@ -91,11 +98,13 @@ def halt_reason(error: Exception) -> str:
                 return known
         return OUT_OF_GAS
     if isinstance(error, InvalidInstruction):
-        return "invalid jump destination" if "Jump" in text else "invalid opcode"
+        opcode = _OPCODE_IN_TEXT.search(text)
+        return name_opcode(int(opcode[1], 16)) if opcode else "invalid jump destination"
     if isinstance(error, InsufficientStack):
         return "stack underflow"
     if isinstance(error, FullStack):
-        return "stack limit reached"
+        # whatever pushes one item more than it takes
+        return str(StackOverflow(STACK_LIMIT, STACK_LIMIT - 1))
     return text or type(error).__name__
 
 
@@ -149,3 +158,40 @@ def run_checked(computation: Any) -> None:
                 raise ExecutionStopped
     except Halt:
         return
+
+
+class RunTooLong(Exception):
+    """An Explainer has seen enough."""
+
+
+class Explainer:
+    """A tracer that runs frames with the checks of `run_checked`, for at most EXPLAINED_OPCODES in all."""
+
+    def __init__(self) -> None:
+        self._left = EXPLAINED_OPCODES
+
+    def enter(self, computation: Any) -> None:
+        # a frame costs as much as some opcodes, and a precompile perhaps as much as its gas lets it
+        message = computation.msg
+        self._left -= message.gas // 100 if message.code_address in computation._precompiles else 100
+        if self._left < 0:
+            raise RunTooLong
+
+    def leave(self, computation: Any) -> None:
+        pass
+
+    def run(self, computation: Any) -> None:
+        opcodes = computation.opcodes
+        values = computation._stack.values
+        try:
+            for opcode in computation.code:
+                self._left -= 1
+                if self._left < 0:
+                    raise RunTooLong
+                function = opcodes.get(opcode)
+                if function is None:
+                    raise UnknownOpcode(opcode)
+                check_stack(opcode, len(values))
+                function(computation)
+        except Halt:
+            return

@@ -174,6 +174,15 @@ def test_failures_are_told_in_geths_words(program: str, text: str) -> None:
     assert (result.error, result.revert_data, result.output, result.gas_used) == (text, None, b"", 200_000)
 
 
+def test_a_reason_that_takes_long_to_find_is_told_in_short() -> None:
+    """The sizes of the stack take a second run, one opcode after the other, which no client may make endless."""
+    loop = "200000 :again 1 SWAP1 SUB DUP1 @again JUMPI POP POP"
+    assert call(World(asm(loop))).error == "stack underflow"
+    hashes = "0 0 0 0 2 GAS STATICCALL POP POP"
+    assert call(World(asm(hashes))).error == "stack underflow"
+    assert call(World(asm(hashes)), gas_cap=100_000).error == "stack underflow (0 <=> 1)"
+
+
 @pytest.mark.parametrize(
     ("initcode", "text"),
     [
