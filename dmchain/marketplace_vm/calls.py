@@ -13,20 +13,18 @@ A call is a transaction without signature, nonce check and block: the same execu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from eth.exceptions import Revert
 
 from dmchain.chain.executor import BlockEnvironment
-from dmchain.chain.primitives.block import Log
 from dmchain.chain.primitives.crypto import EMPTY_CODE_HASH
 from dmchain.chain.primitives.errors import (
     BlobError,
     CreateNotAllowed,
-    DmchainError,
     InsufficientFunds,
     TransactionTypeNotSupported,
 )
@@ -34,175 +32,26 @@ from dmchain.chain.primitives.transaction import (
     DYNAMIC_FEE,
     GAS_TRANSACTION,
     AccessList,
-    Authorization,
     compute_gas_due,
 )
-from dmchain.chain.primitives.types import UINT64_MAX, ZERO_HASH, Address, Hash32
+from dmchain.chain.primitives.types import UINT64_MAX, ZERO_HASH, Address
 from dmchain.chain.rules import GAS_PER_BLOB, Rules
 from dmchain.chain.store.kv import Reader
+from dmchain.marketplace_vm.call_types import (
+    AccessListResult,
+    BlockOverrides,
+    CallMessage,
+    CallResult,
+    StateOverrides,
+)
 from dmchain.marketplace_vm.executor import BlockRun, CallOutcome, validate_fees, validate_gas
 from dmchain.marketplace_vm.halts import REVERTED, Explainer, RunTooLong, halt_reason, needs_a_look
+from dmchain.marketplace_vm.overrides import apply_state_overrides, override_environment, with_precompiles
 from dmchain.marketplace_vm.state import NO_ACCOUNT, CodeCache, FlatState
-from dmchain.marketplace_vm.vm import NEVER_STOP, DmComputation, StopSignal
+from dmchain.marketplace_vm.vm import NEVER_STOP, StopSignal
 
 MAX_KEPT_ENTRIES = 200_000
 """Accounts and slots that one idle state may remember before it is thrown away."""
-
-
-class CallMessage(Protocol):
-    """What is run. `to` is b"" for a creation; gas None: as much as the cap, or the sender's means, allow.
-
-    Fees in wei per gas; both None or 0: no fee is charged. `nonce` only decides the address of a creation.
-    """
-
-    @property
-    def sender(self) -> Address: ...
-    @property
-    def to(self) -> bytes: ...
-    @property
-    def data(self) -> bytes: ...
-    @property
-    def value(self) -> int: ...
-    @property
-    def gas(self) -> int | None: ...
-    @property
-    def max_fee_per_gas(self) -> int | None: ...
-    @property
-    def max_priority_fee_per_gas(self) -> int | None: ...
-    @property
-    def nonce(self) -> int | None: ...
-    @property
-    def access_list(self) -> AccessList: ...
-    @property
-    def authorization_list(self) -> tuple[Authorization, ...]: ...
-    @property
-    def blob_versioned_hashes(self) -> tuple[bytes, ...]: ...
-    @property
-    def max_fee_per_blob_gas(self) -> int | None: ...
-
-
-class AccountOverride(Protocol):
-    """New values of one account; None leaves what is there. `storage` replaces all slots, `storage_diff` some."""
-
-    @property
-    def nonce(self) -> int | None: ...
-    @property
-    def balance(self) -> int | None: ...
-    @property
-    def code(self) -> bytes | None: ...
-    @property
-    def storage(self) -> Mapping[int, int] | None: ...
-    @property
-    def storage_diff(self) -> Mapping[int, int] | None: ...
-    @property
-    def move_precompile_to(self) -> Address | None: ...
-
-
-StateOverrides = Mapping[Address, AccountOverride]
-
-
-class BlockOverrides(Protocol):
-    """New values of the block environment; None leaves what is there."""
-
-    @property
-    def number(self) -> int | None: ...
-    @property
-    def timestamp(self) -> int | None: ...
-    @property
-    def gas_limit(self) -> int | None: ...
-    @property
-    def coinbase(self) -> Address | None: ...
-    @property
-    def prev_randao(self) -> Hash32 | None: ...
-    @property
-    def base_fee(self) -> int | None: ...
-    @property
-    def blob_base_fee(self) -> int | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class CallResult:
-    """What a call did; `error` None means success, else it is geth's text.
-
-    `revert_data` is None unless the call ended in REVERT. `gas_used` is net of `gas_refunded`: their sum is the least
-    gas limit that could have been enough.
-    """
-
-    output: bytes
-    gas_used: int
-    error: str | None = None
-    revert_data: bytes | None = None
-    logs: tuple[Log, ...] = ()
-    gas_refunded: int = 0
-    contract_address: Address | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AccessListResult:
-    """What a call touches besides sender, recipient, coinbase and precompiles; gas as used with that list."""
-
-    access_list: AccessList
-    gas_used: int
-    error: str | None = None
-
-
-class InvalidOverride(DmchainError):
-    """State overrides that contradict each other or the state."""
-
-
-# -- the environment and the state as overridden -----------------------------------------------------------------------
-def override_environment(environment: BlockEnvironment, overrides: BlockOverrides | None) -> BlockEnvironment:
-    if overrides is None:
-        return environment
-    names = ("number", "timestamp", "gas_limit", "coinbase", "prev_randao", "base_fee", "blob_base_fee")
-    changes = {name: getattr(overrides, name) for name in names}
-    changes = {name: value for name, value in changes.items() if value is not None}
-    return replace(environment, **changes) if changes else environment
-
-
-def apply_state_overrides(flat: FlatState, overrides: StateOverrides, precompiles: dict[bytes, Any]) -> None:
-    """Change `flat` as asked, and `precompiles`, which is the caller's own copy.
-
-    An override of a precompile's code or place takes the precompile away from its address, as in geth; other overrides
-    leave it there (geth would not), so that a test may give CidRegistry or LicenseLedger other storage.
-    Raises InvalidOverride.
-    """
-    moved: set[bytes] = set()
-    for address, account in overrides.items():
-        if address in moved:
-            raise InvalidOverride(f"account 0x{address.hex()} has already been overridden by a precompile")
-        target = account.move_precompile_to
-        if target is not None:
-            if address not in precompiles:
-                raise InvalidOverride(f"account 0x{address.hex()} is not a precompile")
-            if target in overrides:
-                raise InvalidOverride(f"account 0x{target.hex()} is already overridden")
-            precompiles[target] = precompiles[address]
-            moved.add(target)
-        if target is not None or account.code is not None:
-            precompiles.pop(address, None)
-        _override_account(flat, address, account)
-    flat.orig.clear()
-
-
-def _override_account(flat: FlatState, address: Address, account: AccountOverride) -> None:
-    if account.nonce is not None:
-        flat.set_nonce(address, account.nonce)
-    if account.balance is not None:
-        flat.set_balance(address, account.balance)
-    if account.code is not None:
-        flat.set_code(address, account.code)
-    if account.storage is not None and account.storage_diff is not None:
-        raise InvalidOverride(f"account 0x{address.hex()} has both 'state' and 'stateDiff'")
-    if account.storage is not None:
-        flat.delete_storage(address)
-    for slot, value in (account.storage or account.storage_diff or {}).items():
-        flat.set_storage(address, slot, value)
-
-
-def with_precompiles(base: type[DmComputation], precompiles: Mapping[bytes, Any]) -> type[DmComputation]:
-    """`base` with other precompiles."""
-    return type(base.__name__, (base,), {"_precompiles": precompiles})
 
 
 class AccessRecorder(dict[Any, bool]):

@@ -10,14 +10,8 @@ from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import ZERO_HASH
 from dmchain.chain.rules import Rules
 from dmchain.chain.store.kv import Reader
-from dmchain.marketplace_vm.calls import (
-    AccessRecorder,
-    BlockOverrides,
-    CallMessage,
-    PreparedCall,
-    StateOverrides,
-    StateView,
-)
+from dmchain.marketplace_vm.call_types import BlockOverrides, CallMessage, StateOverrides
+from dmchain.marketplace_vm.calls import AccessRecorder, PreparedCall, StateView
 from dmchain.marketplace_vm.executor import BlockRun
 from dmchain.marketplace_vm.state import CodeCache, FlatState
 from dmchain.marketplace_vm.tracers.base import BaseTracer, Tracer, UnknownTracer

@@ -26,7 +26,8 @@ from dmchain.chain.primitives.types import ZERO_HASH
 from dmchain.chain.rules import Rules, compute_blob_base_fee
 from dmchain.chain.store.history import OverlayReader
 from dmchain.chain.store.kv import Reader
-from dmchain.marketplace_vm.calls import CallResult, StateView
+from dmchain.marketplace_vm.call_types import CallResult
+from dmchain.marketplace_vm.calls import StateView
 from dmchain.marketplace_vm.executor import NativeExecutor
 from dmchain.marketplace_vm.state import CodeCache
 from dmchain.marketplace_vm.vm import ExecutionStopped

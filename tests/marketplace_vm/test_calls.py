@@ -27,7 +27,8 @@ from dmchain.chain.primitives.errors import (
 )
 from dmchain.chain.primitives.transaction import sign_authorization
 from dmchain.chain.primitives.types import ZERO_ADDRESS, Address
-from dmchain.marketplace_vm.calls import AccessListResult, CallResult, InvalidOverride
+from dmchain.marketplace_vm.call_types import AccessListResult, CallResult
+from dmchain.marketplace_vm.overrides import InvalidOverride
 from dmchain.marketplace_vm.precompiles import CID_REGISTRY
 from dmchain.marketplace_vm.precompiles.cid_registry import CONTRACT as REGISTRY
 from dmchain.marketplace_vm.precompiles.layout import GOVERNANCE_SLOT
