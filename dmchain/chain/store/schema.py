@@ -28,6 +28,8 @@ META_GENESIS = b"mgenesis"
 META_HEAD = b"mhead"
 META_ARCHIVE = b"marchive"
 """The height from which the archive index is complete; absent when the node keeps none."""
+META_EARLIEST = b"mearliest"
+"""The lowest height above 0 whose body and receipts are here; absent when all are. Headers may go further back."""
 META_STATE_ROOT = b"mroot"
 """The root of the state at head where a devnet has edited it; absent when it is the header's."""
 

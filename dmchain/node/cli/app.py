@@ -21,6 +21,7 @@ COMMANDS = {
     "tx": ("dmchain.node.cli.tx:tx", "Send transactions."),
     "query": ("dmchain.node.cli.query:query", "Read blocks, accounts, data sets and licences."),
     "db": ("dmchain.node.cli.db:db", "Look after the database of a stopped node."),
+    "snapshot": ("dmchain.node.cli.snapshot:snapshot", "Save the state of a stopped node, start another from it."),
     "genesis": ("dmchain.node.cli.genesis:genesis", "Make and check genesis files."),
     "evm": ("dmchain.node.cli.evm:evm", "Run published Ethereum fixtures."),
 }
