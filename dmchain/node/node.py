@@ -40,7 +40,8 @@ ENGINES = ("native", "reference")
 class NodeSettings:
     """All that decides how one node runs. `data` is the LevelDB directory.
 
-    `is_devnet` adds the unlocked accounts of `wallet_keys` and the methods that control time, mining and state.
+    `wallet_keys` are unlocked accounts, which only a development network has. `is_devnet` adds the methods that control
+    time, mining and state: for a network of this node alone.
     """
 
     data: Path
@@ -172,7 +173,9 @@ def _make_backend(settings: NodeSettings, producer: Producer) -> tuple[ChainBack
         market=MarketBackend(backend) if has_market else None,
         tracer=TraceBackend(backend, producer.chain.rules),
     )
+    if settings.is_devnet or settings.wallet_keys:
+        methods = replace(methods, wallet=DevnetWallet(settings.wallet_keys))
     if settings.is_devnet:
         control = DevnetControl(producer, backend)
-        methods = replace(methods, wallet=DevnetWallet(settings.wallet_keys), devnet=control)
+        methods = replace(methods, devnet=control)
     return backend, methods

@@ -19,7 +19,7 @@ from dmchain.chain.primitives.types import Address
 from dmchain.node.config import render_config
 from dmchain.node.devnet import DEFAULT_CHAIN_ID, WEI_PER_ETHER, genesis_document
 from dmchain.node.home import PRIVATE_DIRECTORY, PRIVATE_FILE, Home, write_atomically
-from dmchain.node.keystore import save_key
+from dmchain.node.keystore import read_password, save_key
 from dmchain.node.sign_journal import FileJournal
 
 DEFAULT_STAKE_ETHER = 100_000
@@ -27,6 +27,7 @@ DEFAULT_P2P_PORT = 30_333
 NODE_KEY_FILE = "node.key"
 PASSWORD_FILE = "password"
 JOURNAL_FILE = "sign.journal"
+OPERATOR_FILE = "operator.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +141,10 @@ def write_home(
     }
     write_atomically(home.config, render_config(values).encode())
     return home
+
+
+def save_operator(home: Home, operator: PrivateKey, *, is_light: bool = False) -> None:
+    """Put the operator's account key beside the consensus key, under the same password: right for trials alone."""
+    password = read_password(home.keys / PASSWORD_FILE)
+    stored = save_key(operator, home.keys, password, is_light=is_light)
+    os.rename(stored.path, home.keys / OPERATOR_FILE)

@@ -8,12 +8,10 @@ import logging
 import math
 import os
 import signal
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,8 @@ from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.errors import DmchainError, StorageError
 from dmchain.chain.primitives.types import UINT64_MAX, ZERO_ADDRESS, Address
 from dmchain.marketplace_vm.vm import prepare_thread_stacks
+from dmchain.node.cli.devnet_network import NETWORK_CONTRACTS, run_devnet_network
+from dmchain.node.cli.devnet_report import DevnetReport
 from dmchain.node.cli.parameters import ADDRESS, GAS_LIMIT, checksum
 from dmchain.node.config import Config, ConfigError, load_config, render_config
 from dmchain.node.consensus.validator import NetworkSettings
@@ -37,6 +37,8 @@ from dmchain.node.devnet import (
     WEI_PER_ETHER,
     genesis_document,
 )
+from dmchain.node.devnet_network import ACCOUNTS_FILE, LaunchOptions, NetworkOptions, read_accounts
+from dmchain.node.errors import first_error
 from dmchain.node.home import Home, open_home, write_atomically
 from dmchain.node.keystore import (
     DEVNET_MNEMONIC,
@@ -50,11 +52,13 @@ from dmchain.node.logs import LEVELS, set_up_logging
 from dmchain.node.network.addresses import Target
 from dmchain.node.network.transport import Endpoint
 from dmchain.node.node import ENGINES, Node, NodeSettings, open_node
+from dmchain.node.parent import end_with_parent
 from dmchain.node.production import ProductionConfig
 from dmchain.node.testnet import NODE_KEY_FILE
 from dmchain.rpc.config import MethodLimits, ServerConfig
 
 MAX_ACCOUNTS = 1000
+MAX_DEVNET_VALIDATORS = 32
 GC_THRESHOLD = 10_000
 """New objects before the collector looks: a block makes tens of thousands that reference counting frees."""
 
@@ -86,13 +90,17 @@ class BlockTime(click.ParamType[Any]):
 @click.option("--mnemonic", default=DEVNET_MNEMONIC, help='Default: "test test … junk", as other devnets have it.')
 @click.option("--block-time", type=BlockTime(), default="on-demand", show_default=True)
 @click.option("--gas-limit", type=GAS_LIMIT, default=DEFAULT_GAS_LIMIT, show_default=True, help="Of a block.")
-@click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Keep the chain here; else it is temporary.")
+@click.option(
+    "--home", type=click.Path(path_type=Path, file_okay=False), help="Keep the chain here; else it is temporary."
+)
 @click.option("--ready-file", type=click.Path(path_type=Path, dir_okay=False), help="Write JSON here when it answers.")
 @click.option("--engine", type=click.Choice(ENGINES), default="native", show_default=True)
 @click.option("--cors-origin", "cors_origins", multiple=True, help="Web origin to serve besides localhost; * for all.")
 @click.option("--vhost", "vhosts", multiple=True, help="Name allowed in the Host header; * for all.")
 @click.option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print what --ready-file holds instead of a table.")
+@click.option("--validators", type=click.IntRange(1, MAX_DEVNET_VALIDATORS), default=1, show_default=True,
+              help="2 or more: so many nodes, each with its own process and keys.")  # fmt: skip
 def devnet(
     port: int,
     host: str,
@@ -109,14 +117,17 @@ def devnet(
     vhosts: tuple[str, ...],
     log_level: str,
     as_json: bool,
+    validators: int,
 ) -> None:
     """Run a fresh development network: funded accounts, native market contracts, a block for every transaction.
 
-    The accounts' keys are public. Never send real money to them.
+    The accounts' keys are public. Never send real money to them. With several validators blocks are decided by
+    consensus, and the methods that control time, mining and state are not there.
 
     \b
     Example:
       dmchain devnet --port 8545 --block-time on-demand
+      dmchain devnet --validators 4
     """
     set_up_logging(log_level)
     keys = derive_keys(mnemonic, accounts)
@@ -124,6 +135,19 @@ def devnet(
         if home is None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dmchain-devnet-")))
         place = stack.enter_context(open_home(home, create=True))
+        if validators > 1:
+            run_devnet_network(
+                place.path,
+                keys,
+                NetworkOptions(validators, chain_id, balance * WEI_PER_ETHER, gas_limit, block_time),
+                LaunchOptions(host, port, engine, log_level, cors_origins, vhosts),
+                DevnetReport(keys, NETWORK_CONTRACTS, ready_file, as_json),
+            )
+            return
+        if (place.path / ACCOUNTS_FILE).exists():
+            raise StorageError(
+                f"home {home}: holds a devnet of several validators", hint="say how many with --validators N"
+            )
         if not place.genesis.exists():
             document = genesis_document(
                 {key.address: balance * WEI_PER_ETHER for key in keys},
@@ -144,56 +168,18 @@ def devnet(
             is_devnet=True,
             wallet_keys=keys,
         )
-        run_node(settings, _DevnetReport(settings, keys, place, ready_file, as_json))
+        report = DevnetReport(keys, MARKET_CONTRACTS, ready_file, as_json)
 
+        def tell(running: Node) -> None:
+            validator = {"address": checksum(VALIDATOR_KEY.address), "rpc": running.url, "pid": os.getpid()}
+            report(
+                running.url,
+                running.websocket_url,
+                running.chain.rules.chain_id,
+                [{**validator, "home": str(place.path)}],
+            )
 
-@dataclass(frozen=True)
-class _DevnetReport:
-    """Tells the user, and whoever waits for the ready file, that the network answers."""
-
-    settings: NodeSettings
-    keys: Sequence[PrivateKey]
-    home: Home
-    ready_file: Path | None
-    as_json: bool
-
-    def __call__(self, node: Node) -> None:
-        facts = self._facts(node)
-        if self.ready_file is not None:
-            write_atomically(self.ready_file, json.dumps(facts, indent=2).encode() + b"\n")
-        if self.as_json:
-            click.echo(json.dumps(facts))
-        else:
-            self._print_table(facts)
-        sys.stdout.flush()
-
-    def _facts(self, node: Node) -> dict[str, Any]:
-        validator = checksum(VALIDATOR_KEY.address)
-        return {
-            "rpc": node.url,
-            "ws": node.websocket_url,
-            "chainId": node.chain.rules.chain_id,
-            "pid": os.getpid(),
-            "accounts": [
-                {"address": checksum(key.address), "privateKey": "0x" + key.secret.hex()} for key in self.keys
-            ],
-            "contracts": {name: checksum(address) for name, address in MARKET_CONTRACTS.items()},
-            "validators": [
-                {"address": validator, "rpc": node.url, "pid": os.getpid(), "home": str(self.home.path)}
-            ],
-        }
-
-    def _print_table(self, facts: dict[str, Any]) -> None:
-        click.echo("Accounts (public keys of a development network: never send real money to them)")
-        for number, account in enumerate(facts["accounts"]):
-            click.echo(f"  ({number}) {account['address']}  {account['privateKey']}")
-        click.echo("\nMarket contracts")
-        for name, address in facts["contracts"].items():
-            click.echo(f"  {name:14} {address}")
-        click.echo(f"\nChain id   {facts['chainId']}")
-        click.echo(f"HTTP       {facts['rpc']}")
-        click.echo(f"WebSocket  {facts['ws']}")
-        click.echo("\nListening. Stop with Ctrl-C.", err=True)
+        run_node(settings, tell)
 
 
 def run_node(settings: NodeSettings, report: Any) -> None:
@@ -205,20 +191,16 @@ def run_node(settings: NodeSettings, report: Any) -> None:
     try:
         trio.run(_run_until_signal, settings, report)
     except* DmchainError as group:
-        raise _first(group) from None
+        raise first_error(group) from None
     except* OSError as group:
-        error = _first(group)
+        error = first_error(group)
+        places = f"{settings.rpc.host}:{settings.rpc.port}"
+        if settings.network is not None and settings.network.listen is not None:
+            places += f" or {settings.network.listen}"
         raise DmchainError(
-            f"cannot listen on {settings.rpc.host}:{settings.rpc.port}: {getattr(error, 'strerror', None) or error}",
+            f"cannot listen on {places}: {getattr(error, 'strerror', None) or error}",
             hint="another program may use that port; --port 0 takes a free one",
         ) from None
-
-
-def _first(group: BaseExceptionGroup) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def _run_until_signal(settings: NodeSettings, report: Any) -> None:
@@ -232,7 +214,9 @@ async def _run_until_signal(settings: NodeSettings, report: Any) -> None:
 
 @click.command()
 @click.option("--home", type=click.Path(path_type=Path, file_okay=False), required=True, help="Made if needed.")
-@click.option("--genesis", "genesis_file", type=click.Path(path_type=Path, dir_okay=False), help="The network's genesis.json.")
+@click.option(
+    "--genesis", "genesis_file", type=click.Path(path_type=Path, dir_okay=False), help="The network's genesis.json."
+)
 @click.option("--chain-id", type=click.IntRange(1, UINT64_MAX), default=DEFAULT_CHAIN_ID, show_default=True,
               help="Of a new genesis, where --genesis names none.")  # fmt: skip
 @click.option("--coinbase", type=ADDRESS, help="Who gets the tips of this node's blocks.")
@@ -268,8 +252,13 @@ def init(home: Path, genesis_file: Path | None, chain_id: int, coinbase: bytes |
 @click.option("--engine", type=click.Choice(ENGINES))
 @click.option("--archive/--no-archive", default=None, help="Keep the state of every height.")
 @click.option("--log-level", type=click.Choice(LEVELS))
+@click.option("--log-json/--log-text", default=None, help="One JSON object a line, with height, round and peer.")
 @click.option("--ready-file", type=click.Path(path_type=Path, dir_okay=False), help="Write JSON here when it answers.")
-@click.option("--journal-lost", is_flag=True, help="The sign journal is lost: begin a new one, and observe before signing.")
+@click.option(
+    "--journal-lost", is_flag=True, help="The sign journal is lost: begin a new one, and observe before signing."
+)
+@click.option("--devnet-child", type=click.Path(path_type=Path, dir_okay=False), hidden=True,
+              help="A node of `dmchain devnet`: unlock the accounts of this file, end with standard input.")  # fmt: skip
 def node(
     home: Path,
     host: str | None,
@@ -277,8 +266,10 @@ def node(
     engine: str | None,
     archive: bool | None,
     log_level: str | None,
+    log_json: bool | None,
     ready_file: Path | None,
     journal_lost: bool,
+    devnet_child: Path | None,
 ) -> None:
     """Run the node of a home directory until Ctrl-C or SIGTERM.
 
@@ -286,6 +277,8 @@ def node(
     Example:
       dmchain node --home ./my-node --port 8545
     """
+    if devnet_child is not None:
+        end_with_parent()
     with open_home(home) as place:
         config = load_config(
             place.config,
@@ -295,10 +288,13 @@ def node(
                 "execution.engine": engine,
                 "execution.archive": archive,
                 "log.level": log_level,
+                "log.json": log_json,
             },
         )
         set_up_logging(config["log.level"], as_json=config["log.json"])
         settings = node_settings(place, config, journal_lost=journal_lost)
+        if devnet_child is not None:
+            settings = replace(settings, mempool=MempoolConfig.devnet(), wallet_keys=read_accounts(devnet_child))
 
         def report(running: Node) -> None:
             facts = {"rpc": running.url, "ws": running.websocket_url, "chainId": running.chain.rules.chain_id}

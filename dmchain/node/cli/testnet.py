@@ -11,8 +11,15 @@ from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.types import UINT64_MAX
 from dmchain.node.cli.parameters import checksum
 from dmchain.node.devnet import DEFAULT_BALANCE_ETHER, DEFAULT_CHAIN_ID, WEI_PER_ETHER
-from dmchain.node.keystore import devnet_keys, save_key
-from dmchain.node.testnet import DEFAULT_P2P_PORT, DEFAULT_STAKE_ETHER, make_genesis, plan_validators, write_home
+from dmchain.node.keystore import devnet_keys
+from dmchain.node.testnet import (
+    DEFAULT_P2P_PORT,
+    DEFAULT_STAKE_ETHER,
+    make_genesis,
+    plan_validators,
+    save_operator,
+    write_home,
+)
 
 MAX_VALIDATORS = 100
 
@@ -26,7 +33,9 @@ MAX_VALIDATORS = 100
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the validators reach each other.")
 @click.option("--p2p-port", type=click.IntRange(0, 65_000), default=DEFAULT_P2P_PORT, show_default=True,
               help="Of the first; 0: free ones.")  # fmt: skip
-@click.option("--rpc-port", type=click.IntRange(0, 65_000), default=8545, show_default=True, help="Of the first; 0: free ones.")
+@click.option(
+    "--rpc-port", type=click.IntRange(0, 65_000), default=8545, show_default=True, help="Of the first; 0: free ones."
+)
 @click.option("--light", is_flag=True, help="Weak keystore encryption that is quick: for trials only.")
 def testnet(
     validators: int, output: Path, chain_id: int, stake: int, host: str, p2p_port: int, rpc_port: int, light: bool
@@ -46,12 +55,9 @@ def testnet(
     genesis = make_genesis(plan, funded, chain_id=chain_id, stake_ether=stake)
     for validator, operator in zip(plan, operators, strict=True):
         home = write_home(validator, genesis, is_light=light)
-        password = (home.keys / "password").read_text().strip()
-        stored = save_key(operator, home.keys, password, is_light=light)
-        os.rename(stored.path, home.keys / "operator.json")
+        save_operator(home, operator, is_light=light)
         click.echo(
             f"{home.path}  operator {checksum(operator.address)}  rpc http://{host}:{validator.rpc_port}  "
             f"p2p {validator.dial}"
         )
     click.echo("the genesis also funds the ten public test accounts: for trials only", err=True)
-

@@ -1,0 +1,112 @@
+"""`dmchain devnet --validators N`: real processes from one command, and none left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.node.process import DevnetProcess, RpcFailure
+
+ETHER = 10**18
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process lives; a zombie, whose parent has not looked yet, does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:  # no /proc on this system, or gone in the meantime
+        return Path("/proc").is_dir() is False
+    return state != "Z"
+
+
+def wait_for(condition: object, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def pids(node: DevnetProcess) -> list[int]:
+    return [validator["pid"] for validator in node.facts["validators"]]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevnetProcess]:
+    with DevnetProcess(tmp_path_factory.mktemp("network"), "--validators", "3") as node:
+        yield node
+        node.stop()
+
+
+def test_every_validator_is_a_process_that_answers(network: DevnetProcess) -> None:
+    validators = network.facts["validators"]
+    assert len(validators) == len({each["address"] for each in validators}) == len(set(pids(network))) == 3
+    assert network.url == validators[0]["rpc"]
+    assert all(is_running(pid) for pid in pids(network))
+    assert all((Path(each["home"]) / "config.toml").exists() for each in validators)
+    log = network.log.read_text()
+    assert all(f"({number}) {each['address']}  {each['rpc']}" in log for number, each in enumerate(validators))
+
+
+def test_web3_sends_from_an_unlocked_account_and_all_agree(network: DevnetProcess) -> None:
+    from web3 import HTTPProvider, Web3
+
+    clients = [Web3(HTTPProvider(each["rpc"])) for each in network.facts["validators"]]
+    first = clients[0]
+    assert first.eth.accounts == [account["address"] for account in network.accounts]
+    value = {"from": first.eth.accounts[0], "to": "0x" + "42" * 20, "value": ETHER}
+    sent = clients[1].eth.send_transaction(value)
+    for client in clients:
+        receipt = client.eth.wait_for_transaction_receipt(sent, timeout=20, poll_latency=0.02)
+        assert receipt["status"] == 1
+        assert client.eth.get_block(receipt["blockNumber"])["hash"] == receipt["blockHash"]
+        assert client.eth.get_balance("0x" + "42" * 20) >= ETHER
+
+
+def test_time_and_state_are_nobodys_to_set(network: DevnetProcess) -> None:
+    for method, *params in (("evm_mine",), ("hardhat_setBalance", "0x" + "42" * 20, "0x1"), ("evm_increaseTime", 5)):
+        with pytest.raises(RpcFailure) as failure:
+            network.call(method, *params)
+        assert failure.value.code == -32601
+
+
+def test_ctrl_c_ends_all_of_them_in_two_seconds(tmp_path: Path) -> None:
+    with DevnetProcess(tmp_path, "--validators", "2") as node:
+        status, seconds = node.stop()
+        assert status == 0
+        assert seconds < 2
+        assert not any(is_running(pid) for pid in pids(node))
+        assert not Path(node.facts["validators"][0]["home"]).exists()
+        assert "Traceback" not in node.log.read_text()
+
+
+def test_no_process_outlives_a_killed_parent_and_the_chain_goes_on_after_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with DevnetProcess(tmp_path, "--validators", "2", "--home", str(home)) as node:
+        sent = node.call("eth_sendTransaction", {"from": node.accounts[0]["address"], "to": "0x" + "42" * 20})
+        wait_for(lambda: node.call("eth_getTransactionReceipt", sent))
+        children = pids(node)
+        node.kill()
+        wait_for(lambda: not any(is_running(pid) for pid in children), 5)
+    with DevnetProcess(tmp_path, "--validators", "2", "--home", str(home)) as node:
+        assert node.call("eth_getTransactionReceipt", sent)["status"] == "0x1"
+        children = pids(node)
+        os.kill(children[1], signal.SIGKILL)
+        assert node.process.wait(timeout=5) == 1
+        assert not any(is_running(pid) for pid in children)
+    assert "error: validator-1" in node.log.read_text()
+    assert "was ended by SIGKILL: the network is stopped" in node.log.read_text()
+
+
+def test_a_home_of_another_size_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "home" / "validator-0").mkdir(parents=True)
+    with pytest.raises(AssertionError, match=r"holds a devnet of 1 validators"):
+        DevnetProcess(tmp_path, "--validators", "2", "--home", str(tmp_path / "home"))
