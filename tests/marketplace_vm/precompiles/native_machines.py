@@ -196,6 +196,8 @@ class EvmMachine(Machine):
         message = Message(
             gas=gas, to=address, sender=caller, value=value, data=data, code=state.get_code(address), is_static=static
         )
+        state.mark_address_warm(caller)  # as a transaction's sender and recipient are
+        state.mark_address_warm(address)
         context = CancunTransactionContext(gas_price=7, origin=caller)
         computation = state.computation_class.apply_message(state, message, context)
         logs = tuple(
