@@ -9,14 +9,14 @@ from dmchain.chain.primitives.errors import DmchainError
 BAN_SCORE = 100
 """Points at which a node or an address is banned. They decay at REPUTATION_DECAY (reputation.py)."""
 
-SCORE_MALFORMED = 50
+SCORE_MALFORMED = 60
 """Bytes that are no message. A correct node sends none, but a broken one may; the second time it is banned."""
-SCORE_BAD_SIGNATURE = 50
-SCORE_FLOOD = 50
-SCORE_UNSOLICITED = 25
-"""A reply to nothing, a second hello: out of place, but well formed."""
-SCORE_HANDSHAKE = 20
-"""Port scanners and browsers end here as well."""
+SCORE_BAD_SIGNATURE = 60
+SCORE_FLOOD = 60
+SCORE_UNSOLICITED = 35
+"""A reply to nothing, a second hello: out of place, but well formed. The third time it is banned."""
+SCORE_HANDSHAKE = 21
+"""Port scanners and browsers end here as well. The fifth time within some minutes is too much."""
 SCORE_TIMEOUT = 5
 """A request not answered in time: it may be our line."""
 

@@ -74,8 +74,8 @@ DEFAULT_TYPE_RATES: Final[Mapping[type, Rate]] = MappingProxyType(
         Ping: Rate(2, 20),
         Disconnect: Rate(1, 1),
         GetPeers: Rate(0.1, 5),
-        TransactionHashes: Rate(200, 1000),
-        GetTransactions: Rate(200, 1000),
+        TransactionHashes: Rate(200, 300),  # we send 100 a second at most
+        GetTransactions: Rate(200, 300),
         # 200 validators' votes for ten blocks a second, should a peer relay all of them
         ConsensusMessage: Rate(5000, 20000),
         ConsensusBody: Rate(50, 200),
@@ -93,7 +93,7 @@ class LimitsConfig:
     `messages` counts encrypted records and frames: a small message sent by itself is two.
     """
 
-    bytes: Rate = Rate(16 * MIB, 32 * MIB)
+    bytes: Rate = Rate(16 * MIB, 16 * MIB)
     messages: Rate = Rate(4000, 4000)
     types: Mapping[type, Rate] = field(default_factory=lambda: DEFAULT_TYPE_RATES)
 

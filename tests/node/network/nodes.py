@@ -38,12 +38,13 @@ def status(height: int = 0) -> Status:
 
 @dataclass
 class Recorder:
-    """A PeerHandler that keeps everything. Requests for blocks are answered with `size` bytes for each."""
+    """A PeerHandler that keeps everything, if `keeps`. Requests for blocks are answered with `size` bytes for each."""
 
     peers: dict[int, Peer] = field(default_factory=dict)
     messages: list[tuple[Peer, Push]] = field(default_factory=list)
     gone: list[tuple[Peer, str]] = field(default_factory=list)
     size: int = 100
+    keeps: bool = True
     on_push: Callable[[Peer, Push], Awaitable[None]] | None = None
     on_ask: Callable[[Peer, Request], Awaitable[Reply]] | None = None
     _changed: trio.Event = field(default_factory=trio.Event)
@@ -55,8 +56,9 @@ class Recorder:
     async def on_message(self, peer: Peer, message: Push) -> None:
         if self.on_push is not None:
             await self.on_push(peer, message)
-        self.messages.append((peer, message))
-        self._change()
+        if self.keeps:
+            self.messages.append((peer, message))
+            self._change()
 
     async def on_request(self, peer: Peer, request: Request) -> Reply:
         if self.on_ask is not None:
