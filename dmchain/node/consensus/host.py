@@ -40,6 +40,7 @@ from dmchain.chain.consensus.messages import (
     Decision,
     Message,
     ProposalMessage,
+    Signable,
     SignRecord,
     Vote,
 )
@@ -293,11 +294,11 @@ class ConsensusHost:
         current = self.core.height
         match message:
             case Vote():
-                if self._is_signed(peer, message, message.height):
+                if self._is_signed(peer, message, message):
                     self._relay(peer, payload, has_body=False)
                     self.feed(Received(message, peer))
             case ProposalMessage(proposal=proposal, block=block):
-                if self._is_signed(peer, proposal, proposal.height):
+                if self._is_signed(peer, message, proposal):
                     self._relay(peer, payload, has_body=block is not None)
                     self.feed(Received(message, peer, self._is_timely(message)))
             case Decision(commit=commit):
@@ -313,15 +314,16 @@ class ConsensusHost:
             case _:
                 self.feed(Received(message, peer))
 
-    def _is_signed(self, peer: int, message: Any, height: int) -> bool:
+    def _is_signed(self, peer: int, message: Message, statement: Signable) -> bool:
         """Signatures are checked for this height and the next; the core wants to hear of others, and uses no more."""
+        height = statement.height
         if not self.core.height <= height <= self.core.height + 1:
             self.feed(Received(message, peer))
             return False
-        if self._checker.is_signed(message, self.app.epochs.at(self.core.height).validators):
+        if self._checker.is_signed(statement, self.app.epochs.at(self.core.height).validators):
             return True
         if height == self.core.height:
-            self._wire.fault(peer, f"bad signature of validator {message.validator} at height {height}")
+            self._wire.fault(peer, f"bad signature of validator {statement.validator} at height {height}")
         return False
 
     def _is_timely(self, message: ProposalMessage) -> bool:
