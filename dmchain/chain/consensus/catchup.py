@@ -20,7 +20,7 @@ from dmchain.chain.consensus.messages import (
 
 
 def make_status(machine: HeightMachine) -> RoundStatus:
-    """Line 48: where this node is."""
+    """Line 49: where this node is."""
     votes = machine.votes
     tallies = votes.rounds.get(machine.round)
     if tallies is None:
@@ -38,28 +38,28 @@ def make_status(machine: HeightMachine) -> RoundStatus:
 
 
 def answer_status(machine: HeightMachine, status: RoundStatus) -> list[Message]:
-    """Lines 50 to 54: what a peer at the same height lacks, in the order in which it can use it."""
+    """Lines 51 to 55: what a peer at the same height lacks, in the order in which it can use it."""
     votes = machine.votes
-    if machine.decision is not None:  # 50
+    if machine.decision is not None:  # 51
         return [Decision(*machine.decision)]
     answers: list[Message] = [votes.commit_certificate(round) for round in votes.commits]
     if machine.step is Step.IDLE:
         return answers
-    if status.round > machine.round:  # 51: the peer is ahead: ask it back
+    if status.round > machine.round:  # 52: the peer is ahead: ask it back
         return [*answers, make_status(machine)]
-    if status.round < machine.round:  # 52
+    if status.round < machine.round:  # 53
         if machine.round_certificate:
             answers.append(VoteBundle(machine.height, machine.round_certificate))
         status = RoundStatus(
             status.height, machine.round, status.step, status.valid_round, False, False, 0, 0
         )
-    if machine.valid_polka is not None and machine.valid_round > status.valid_round:  # 53
+    if machine.valid_polka is not None and machine.valid_round > status.valid_round:  # 54
         answers.append(machine.valid_polka)
     return answers + bundle_of_round(machine, status)
 
 
 def bundle_of_round(machine: HeightMachine, status: RoundStatus) -> list[Message]:
-    """Line 54: proposal, polka and votes of the current round that `status` does not have."""
+    """Line 55: proposal, polka and votes of the current round that `status` does not have."""
     votes = machine.votes
     tallies = votes.rounds.get(machine.round)
     if tallies is None:

@@ -173,7 +173,7 @@ class Core:
         self, machine: HeightMachine, vote: Vote, sender: Peer | None, is_timely: bool
     ) -> bool:
         if vote.height == self.height:
-            machine.votes.add(vote)  # 37 to 39
+            machine.votes.add(vote)  # 38 to 40
             return True
         if vote.height > self.height:
             self._keep_early(machine, vote, vote.height, vote.kind, vote.round, vote.validator, sender, True)
@@ -212,7 +212,7 @@ class Core:
         sender: Peer | None,
         is_timely: bool,
     ) -> None:
-        """Line 44: of the next height one message per validator and kind, a lower round before a higher."""
+        """Line 45: of the next height one message per validator and kind, a lower round before a higher."""
         if height == self.height + 1 and 0 <= validator < len(machine.validators):
             if isinstance(message, ProposalMessage):
                 # only of whom the present schedule expects: bodies are large. When a new epoch has another schedule
@@ -228,7 +228,7 @@ class Core:
 
     @staticmethod
     def _add_to_last_commit(machine: HeightMachine, vote: Vote) -> None:
-        """Line 45: a precommit that came after the decision still counts for its validator's reward."""
+        """Line 46: a precommit that came after the decision still counts for its validator's reward."""
         commit = machine.last_commit
         if commit is None or vote.round != commit.round or vote.block_hash != commit.block_hash:
             return
@@ -262,7 +262,7 @@ class Core:
     def _decision(
         self, machine: HeightMachine, decision: Decision, sender: Peer | None, is_timely: bool
     ) -> bool:
-        """Line 46: the certificate decides, the body still has to be valid here."""
+        """Line 47: the certificate decides, the body still has to be valid here."""
         if decision.commit.height != self.height or machine.is_over():
             return False
         if decision.block.hash != decision.commit.block_hash:
@@ -278,11 +278,11 @@ class Core:
         if sender is None:
             return False
         if status.height < self.height:
-            machine.effects.append(PeerBehind(sender, status.height))  # 49
+            machine.effects.append(PeerBehind(sender, status.height))  # 50
         elif status.height > self.height:
             machine.effects.append(PeerAhead(sender, status.height))
         else:
-            machine.effects += [Send(sender, message) for message in answer_status(machine, status)]  # 50
+            machine.effects += [Send(sender, message) for message in answer_status(machine, status)]  # 51
         return False
 
     def _block_request(
@@ -304,7 +304,7 @@ class Core:
 
     # -- being stuck ---------------------------------------------------------------------------------------------
     def _rebroadcast(self, machine: HeightMachine, happened: Rebroadcast) -> bool:
-        """Lines 47 and 48: say it all again when no step has been taken for the timeouts of a whole round."""
+        """Lines 48 and 49: say it all again when no step has been taken for the timeouts of a whole round."""
         if happened.height != self.height or machine.is_over():
             return False
         mark = (machine.round, machine.step)

@@ -200,7 +200,7 @@ class HeightMachine:
                 waiting.append(round)
                 self.want(polka[0])
             elif round == self.round and self.step < AWAIT_COMMIT:
-                waiting.append(round)  # line 27 locks it as well
+                waiting.append(round)  # line 28 locks it as well
             else:
                 self._set_valid(polka[0], round)
         self.votes.polkas = waiting
@@ -225,7 +225,7 @@ class HeightMachine:
         return True
 
     def rule_prevote(self, votes: RoundVotes) -> bool:
-        """Lines 22 to 25. Returns whether the step has changed."""
+        """Lines 22 to 26. Returns whether the step has changed."""
         message = votes.first_proposal()
         if message is None:
             return False
@@ -244,9 +244,16 @@ class HeightMachine:
             return False
         if may:
             self.prevote(proposal.block_hash, proposal.valid_round)
-        else:
-            self.prevote(None, NO_ROUND)
+            return True
+        self.prevote(None, NO_ROUND)
+        if is_valid and not self.lock_allows(proposal):
+            self.share_polka()
         return True
+
+    def share_polka(self) -> None:
+        """Line 26: the proposer did not know what this validator is locked on; the next one shall."""
+        if self.valid_polka is not None:
+            self.effects.append(Broadcast(self.valid_polka))
 
     def lock_allows(self, proposal: Proposal) -> bool:
         """The strict lock: only a polka at or after the locked round frees from it."""
@@ -257,20 +264,20 @@ class HeightMachine:
         return votes is not None and votes.polka is not None and votes.polka[0] == proposal.block_hash
 
     def rule_precommit(self, votes: RoundVotes) -> bool:
-        """Lines 26 to 29. Returns whether the step has changed."""
+        """Lines 27 to 30. Returns whether the step has changed."""
         if votes.polka is None:
             return False
         block_hash = votes.polka[0]
-        if block_hash is None:  # 28
+        if block_hash is None:  # 29
             self.precommit(None)
             return True
         is_valid = self.validity.get(block_hash)
-        if is_valid:  # 27
+        if is_valid:  # 28
             self._set_valid(block_hash, self.round)
             self.lock(block_hash)
             self.precommit(block_hash)
             return True
-        if is_valid is False:  # 29
+        if is_valid is False:  # 30
             polka = self.votes.polka_certificate(self.round)
             self._halt(block_hash, "a polka exists for a block that this node finds invalid", polka)
             return True
@@ -278,17 +285,17 @@ class HeightMachine:
         return False
 
     def rule_timers(self, votes: RoundVotes) -> None:
-        """Lines 30 and 31."""
+        """Lines 31 and 32."""
         if (
             self.step == AWAIT_POLKA
             and votes.prevote_power >= self.votes.quorum
             and not votes.is_prevote_timer_set
         ):
             votes.is_prevote_timer_set = True
-            self.effects.append(SetTimer(TimerKind.PREVOTE, self.height, self.round))  # 30
+            self.effects.append(SetTimer(TimerKind.PREVOTE, self.height, self.round))  # 31
         if votes.precommit_power >= self.votes.quorum and not votes.is_precommit_timer_set:
             votes.is_precommit_timer_set = True
-            self.effects.append(SetTimer(TimerKind.PRECOMMIT, self.height, self.round))  # 31
+            self.effects.append(SetTimer(TimerKind.PRECOMMIT, self.height, self.round))  # 32
 
     def lock(self, block_hash: Hash32) -> None:
         self.locked_round = self.round
@@ -323,11 +330,11 @@ class HeightMachine:
             self.work_available()
         elif round != self.round:
             return
-        elif kind is TimerKind.PROPOSE and self.step == PROPOSE:  # 32
+        elif kind is TimerKind.PROPOSE and self.step == PROPOSE:  # 33
             self.prevote(None, NO_ROUND)
-        elif kind is TimerKind.PREVOTE and self.step == AWAIT_POLKA:  # 33
+        elif kind is TimerKind.PREVOTE and self.step == AWAIT_POLKA:  # 34
             self.precommit(None)
-        elif kind is TimerKind.PRECOMMIT and self.step < COMMIT:  # 34
+        elif kind is TimerKind.PRECOMMIT and self.step < COMMIT:  # 35
             self.start_round(round + 1)
 
     def work_available(self) -> None:
@@ -344,14 +351,14 @@ class HeightMachine:
         self._vote(PRECOMMIT, block_hash, NO_ROUND)
 
     def _vote(self, kind: int, block_hash: Hash32 | None, valid_round: int) -> None:
-        if self.me is None or (kind, self.round) in self.requested:  # 35
+        if self.me is None or (kind, self.round) in self.requested:  # 36
             return
         vote = Vote(kind, self.height, self.round, valid_round, block_hash, self.me)
         self.requested[kind, self.round] = vote, None
         self.effects.append(Sign(vote))
 
     def _propose(self, block_hash: Hash32, valid_round: int, polka: Polka | None) -> None:
-        if self.me is None or (PROPOSAL, self.round) in self.requested:  # 35
+        if self.me is None or (PROPOSAL, self.round) in self.requested:  # 36
             return
         proposal = Proposal(self.height, self.round, valid_round, block_hash, self.me)
         self.requested[PROPOSAL, self.round] = proposal, polka
@@ -369,7 +376,7 @@ class HeightMachine:
             self._propose(block.hash, NO_ROUND, None)
 
     def signed(self, message: Signable) -> None:
-        """Line 36: the signer has answered."""
+        """Line 37: the signer has answered."""
         key = (message.kind, message.round)
         asked, polka = self.requested.get(key, (None, None))
         if asked is None or key in self.own or asked.signed(message.signature) != message:
@@ -464,7 +471,7 @@ class HeightMachine:
 
     # -- messages ------------------------------------------------------------------------------------------------
     def receive_proposal(self, message: ProposalMessage, sender: Peer | None, is_timely: bool) -> None:
-        """Line 40."""
+        """Line 41."""
         proposal, block = message.proposal, message.block
         if not self.votes.is_kept(proposal.round) or proposal.round < 0:
             return
@@ -493,7 +500,7 @@ class HeightMachine:
             self.receive_polka(message.polka, sender)
 
     def receive_polka(self, polka: Polka, sender: Peer | None) -> None:
-        """Line 41."""
+        """Line 42."""
         if polka.height != self.height:
             self.fault(sender, f"polka of height {polka.height} within height {self.height}")
             return
@@ -508,7 +515,7 @@ class HeightMachine:
         self.votes.accept_polka(polka)
 
     def receive_commit(self, commit: CommitCertificate, sender: Peer | None) -> bool:
-        """Line 42. Returns whether the certificate is good."""
+        """Line 43. Returns whether the certificate is good."""
         if self.votes.commits.get(commit.round) == commit.block_hash:
             return True
         try:
@@ -520,7 +527,7 @@ class HeightMachine:
         return True
 
     def receive_votes(self, votes: tuple[Vote, ...], sender: Peer | None) -> None:
-        """Line 43: votes of a bundle, each checked here."""
+        """Line 44: votes of a bundle, each checked here."""
         for vote in votes:
             if vote.height != self.height or not self.is_signed(vote):
                 self.fault(sender, f"bundle with a bad vote of validator {vote.validator}")
