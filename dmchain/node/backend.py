@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import dmchain
 from dmchain.chain.blockchain import ChainView, ExecutedBlock
@@ -23,6 +24,7 @@ from dmchain.chain.rules import (
 from dmchain.chain.store.blocks import KIND_ADDRESS, KIND_TOPIC, BlockReader
 from dmchain.chain.store.kv import Reader
 from dmchain.marketplace_vm.state import NO_ACCOUNT, read_account, read_code, read_slot
+from dmchain.node.consensus.status import ConsensusView
 from dmchain.node.execution import Calls, PendingState, state_reader
 from dmchain.node.forks import describe_forks
 from dmchain.node.production import Producer
@@ -81,6 +83,8 @@ class ChainBackend:
         self._pending = PendingState(producer)
         self.calls = Calls(producer, self._pending)
         self.listen_addresses: tuple[str, ...] = ()
+        self.network: ConsensusView | None = None
+        """None for a node that makes its chain alone, and until the network is set up."""
 
     # -- identity and head ---------------------------------------------------------------------------------------
     def chain_id(self) -> int:
@@ -93,17 +97,33 @@ class ChainBackend:
         return None
 
     def node_status(self) -> NodeStatus:
-        return NodeStatus(
+        network = self.network
+        coinbase = self._producer.config.coinbase
+        alone = NodeStatus(
             client_version=client_version(),
-            node_id="0x" + self._producer.config.coinbase.hex(),
+            node_id="0x" + coinbase.hex(),
             role=self._role,
             genesis_hash=self._chain.genesis_header.hash,
             listen_addresses=self.listen_addresses,
             peer_count=0,
-            validator=self._producer.config.coinbase,
+            validator=coinbase,
             validator_count=1,
             uptime_seconds=int(time.monotonic() - self._started),
             is_devnet=self._is_devnet,
+        )
+        if network is None:
+            return alone
+        peers = network.peers()
+        return replace(
+            alone,
+            node_id="0x" + network.node_id.hex(),
+            role=network.role,
+            peer_count=len(peers),
+            validator=coinbase if network.is_signing else None,
+            validator_count=network.validator_count,
+            problem=network.problem(),
+            consensus=network.consensus(),
+            peers=peers,
         )
 
     def history(self) -> History:
@@ -377,4 +397,3 @@ def _matches(record: LogRecord, query: LogQuery) -> bool:
     if len(query.topics) > len(topics):
         return False
     return all(not wanted or topics[at] in wanted for at, wanted in enumerate(query.topics))
-

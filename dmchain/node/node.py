@@ -131,6 +131,7 @@ async def open_node(settings: NodeSettings) -> AsyncIterator[Node]:
                 nursery.start_soon(producer.run)
             else:
                 node.validator = ValidatorNode(settings.genesis, settings.network, producer, backend)
+                backend.network = node.validator.view
                 await nursery.start(node.validator.run)
             try:
                 yield node

@@ -1,8 +1,8 @@
 """What the JSON-RPC methods ask of the node: Protocols that rpc owns and `dmchain.node` implements.
 
 `Chain` is the part that every node has. `Wallet` and `Devnet` exist on a development network only, `Market` where the
-marketplace is deployed, `Tracer` where the executor has trace hooks; a missing part means that its methods are not
-registered, so they answer "the method X does not exist/is not available".
+marketplace is deployed, `Tracer` where the executor has trace hooks, `Consensus` where validators sign blocks; a missing
+part means that its methods are not registered, so they answer "the method X does not exist/is not available".
 
 Threads. Methods marked *light* are called on the event loop's thread and must answer from memory or with a handful of
 database reads. Methods marked *heavy* are called in worker threads, several at a time, while the node goes on
@@ -345,6 +345,43 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """A connected node. `height` is the head it last told of."""
+
+    node_id: Address
+    is_outbound: bool
+    software: str
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorStatus:
+    """A validator of the height under way. `is_connected` None: nothing says which node is its."""
+
+    address: Address
+    operator: Address
+    power: int
+    is_connected: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusStatus:
+    """The height that is being decided. `round` -1 and `step` "idle": it has not begun, there is no work.
+
+    `address` is that of this node's consensus key, None without one.
+    """
+
+    height: int
+    round: int
+    step: str
+    epoch: int
+    proposer: Address | None
+    address: Address | None
+    is_signing: bool
+    validators: tuple[ValidatorStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatus:
     """What dm_nodeInfo and /health show. `problem` is None when the node is healthy, else one sentence."""
 
@@ -359,6 +396,9 @@ class NodeStatus:
     uptime_seconds: int
     is_devnet: bool = False
     problem: str | None = None
+    consensus: ConsensusStatus | None = None
+    """None on a chain that one node makes alone."""
+    peers: tuple[PeerStatus, ...] = ()
 
 
 class Chain(Protocol):
@@ -634,6 +674,67 @@ class Tracer(Protocol):
     def trace_call(self, request: CallRequest, config: TraceConfig, limits: CallLimits) -> Any: ...
 
 
+# ---------------------------------------------------------------- consensus
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """Why a block is final. `header` is its RLP; `signatures` by validator index, 65 bytes each, None for the absent.
+
+    `is_canonical`: the one inside the next block, the same on every node; else the one this node decided with.
+    """
+
+    height: int
+    block_hash: Hash32
+    header: bytes
+    round: int
+    signatures: tuple[bytes | None, ...]
+    is_canonical: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordInfo:
+    """The consensus record of a block; names are those of `dmchain.chain.consensus.record`."""
+
+    height: int
+    block_hash: Hash32
+    root: Hash32
+    version: int
+    chain_id: int
+    timestamp_ms: int
+    epoch: int
+    proposer: Address
+    validators_hash: Hash32
+    next_validators_hash: Hash32
+    last_commit_hash: Hash32
+    evidence_hash: Hash32
+    params_hash: Hash32
+    randao_reveal: Hash32
+    minimum_software: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorSetInfo:
+    """Who signs `height`: consensus address and power each, by ascending address; `quorum` is the power that decides."""
+
+    height: int
+    hash: Hash32
+    total_power: int
+    quorum: int
+    validators: tuple[tuple[Address, int], ...]
+
+
+class Consensus(Protocol):
+    """What light clients verify, by height. Light; None for what this node does not have."""
+
+    def commit(self, height: int) -> CommitInfo | None: ...
+
+    def record(self, height: int) -> RecordInfo | None: ...
+
+    def validators(self, height: int) -> ValidatorSetInfo | None:
+        """Heights up to head + 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """Everything the methods may use; a part that is None has no methods."""
@@ -643,3 +744,4 @@ class Backend:
     wallet: Wallet | None = None
     devnet: Devnet | None = None
     tracer: Tracer | None = None
+    consensus: Consensus | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dmchain.chain.primitives.types import Address, Hash32
-from dmchain.rpc.backend import Dataset, DatasetFilter, License, Market
+from dmchain.rpc.backend import ConsensusStatus, Dataset, DatasetFilter, License, Market, PeerStatus
 from dmchain.rpc.blocks import get_state_at
 from dmchain.rpc.errors import InvalidParams
 from dmchain.rpc.format import Json, format_data, format_sync_status
@@ -57,6 +57,39 @@ def get_node_info(context: Context) -> Json:
         "uptimeSeconds": hex(status.uptime_seconds),
         "devnet": status.is_devnet,
         "problem": status.problem,
+        "consensus": None if status.consensus is None else format_consensus(status.consensus),
+        "peers": [format_peer(peer) for peer in status.peers],
+    }
+
+
+def format_consensus(status: ConsensusStatus) -> Json:
+    return {
+        "height": hex(status.height),
+        "round": None if status.round < 0 else hex(status.round),
+        "step": status.step,
+        "epoch": hex(status.epoch),
+        "proposer": None if status.proposer is None else format_data(status.proposer),
+        "address": None if status.address is None else format_data(status.address),
+        "signing": status.is_signing,
+        "validators": [
+            {
+                "address": format_data(each.address),
+                "operator": format_data(each.operator),
+                "power": hex(each.power),
+                "connected": each.is_connected,
+            }
+            for each in status.validators
+        ],
+    }
+
+
+def format_peer(peer: PeerStatus) -> Json:
+    """Without its network address: JSON-RPC may be open to people who should not know it."""
+    return {
+        "nodeId": format_data(peer.node_id),
+        "direction": "out" if peer.is_outbound else "in",
+        "software": peer.software,
+        "height": hex(peer.height),
     }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,15 @@ def wait_for(condition: object, seconds: float = 20.0) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def dmchain(*arguments: str) -> str:
+    """Run a command that is expected to succeed; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dmchain", *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def pids(node: DevnetProcess) -> list[int]:
@@ -69,6 +80,24 @@ def test_web3_sends_from_an_unlocked_account_and_all_agree(network: DevnetProces
         assert receipt["status"] == 1
         assert client.eth.get_block(receipt["blockNumber"])["hash"] == receipt["blockHash"]
         assert client.eth.get_balance("0x" + "42" * 20) >= ETHER
+
+
+def test_status_shows_peers_round_and_the_validator_set(network: DevnetProcess) -> None:
+    wait_for(lambda: network.call("dm_nodeInfo")["peerCount"] == "0x2")
+    info = network.call("dm_nodeInfo")
+    consensus = info["consensus"]
+    shown = dmchain("status", "--rpc", network.url)
+    assert info["role"] == "validator" and consensus["signing"]
+    own = network.facts["validators"][0]
+    assert consensus["address"] == own["address"].lower()
+    assert {each["operator"] for each in consensus["validators"]} == {
+        each["operator"].lower() for each in network.facts["validators"]
+    }
+    assert all(each["connected"] for each in consensus["validators"])
+    assert len({each["nodeId"] for each in info["peers"]}) == 2
+    lines = {" ".join(line.split()) for line in shown.splitlines()}
+    assert {"role validator, signs", "peers 2", "validators 3", "health well"} <= lines
+    assert f"{own['address']} {own['operator']} 33.3 % this node" in {line.removesuffix(", proposes") for line in lines}
 
 
 def test_time_and_state_are_nobodys_to_set(network: DevnetProcess) -> None:

@@ -9,12 +9,19 @@ import click
 from dmchain.node.cli.client import Client, ClientError, json_option, rpc_option, show
 from dmchain.node.cli.parameters import ADDRESS, HASH, checksum
 
+ROLES = {
+    "validator": "signs",
+    "observer": "in the validator set, but does not sign now",
+    "candidate": "has a key that is not in the validator set",
+    "follower": "has no consensus key",
+}
+
 
 @click.command()
 @rpc_option
 @json_option
 def status(client: Client, as_json: bool) -> None:
-    """Show how a running node is; exit status 1 when it does not answer or is not well.
+    """Show how a running node is: head, peers, round, validator set; exit status 1 when it does not answer or is not well.
 
     \b
     Example:
@@ -24,24 +31,53 @@ def status(client: Client, as_json: bool) -> None:
     if as_json:
         show(info, True)
     else:
-        head = info["head"]
-        show(
-            {
-                "node": info["clientVersion"],
-                "role": info["role"],
-                "chain id": int(info["chainId"], 16),
-                "genesis": info["genesisHash"],
-                "head": f"{int(head['number'], 16)} {head['hash']}",
-                "peers": int(info["peerCount"], 16),
-                "validators": int(info["validatorCount"], 16),
-                "pool": f"{int(info['pool']['pending'], 16)} pending, {int(info['pool']['queued'], 16)} queued",
-                "up": f"{int(info['uptimeSeconds'], 16)} s",
-                "health": info["problem"] or "well",
-            },
-            False,
-        )
+        show(_describe_node(info), False)
+        if info.get("consensus"):
+            _print_validators(info["consensus"])
+            _print_peers(info["peers"])
     if info["problem"]:
         raise ClientError(f"the node is not well: {info['problem']}")
+
+
+def _describe_node(info: dict[str, Any]) -> dict[str, Any]:
+    head, consensus = info["head"], info.get("consensus")
+    rows = {
+        "node": info["clientVersion"],
+        "id": info["nodeId"],
+        "role": info["role"] + (f", {ROLES[info['role']]}" if info["role"] in ROLES else ""),
+        "chain id": int(info["chainId"], 16),
+        "genesis": info["genesisHash"],
+        "head": f"{int(head['number'], 16)} {head['hash']}",
+        "peers": int(info["peerCount"], 16),
+        "validators": int(info["validatorCount"], 16),
+        "pool": f"{int(info['pool']['pending'], 16)} pending, {int(info['pool']['queued'], 16)} queued",
+        "up": f"{int(info['uptimeSeconds'], 16)} s",
+        "health": info["problem"] or "well",
+    }
+    if consensus:
+        where = "waits for work" if consensus["round"] is None else f"round {int(consensus['round'], 16)}"
+        rows["consensus"] = f"height {int(consensus['height'], 16)}, {where}, {consensus['step']}"
+        rows["epoch"] = int(consensus["epoch"], 16)
+    return rows
+
+
+def _print_validators(consensus: dict[str, Any]) -> None:
+    total = sum(int(each["power"], 16) for each in consensus["validators"])
+    click.echo(f"\n{'validator':42}  {'operator':42}  {'power':>7}  connected")
+    for each in consensus["validators"]:
+        power = int(each["power"], 16)
+        is_own = each["address"] == consensus["address"]
+        connected = "this node" if is_own else {True: "yes", False: "no", None: "unknown"}[each["connected"]]
+        notes = ", proposes" if each["address"] == consensus["proposer"] else ""
+        operator = checksum(bytes.fromhex(each["operator"][2:]))
+        address = checksum(bytes.fromhex(each["address"][2:]))
+        click.echo(f"{address}  {operator}  {100 * power / total:5.1f} %  {connected}{notes}")
+
+
+def _print_peers(peers: list[dict[str, Any]]) -> None:
+    click.echo(f"\n{'peer':42}  {'height':>10}  direction  software")
+    for peer in peers:
+        click.echo(f"{peer['nodeId']}  {int(peer['height'], 16):>10}  {peer['direction']:9}  {peer['software']}")
 
 
 @click.group()
@@ -145,9 +181,7 @@ def dataset(dataset_id: bytes, at: str, client: Client, as_json: bool) -> None:
 @click.option("--retired", is_flag=True, help="Retired ones, too.")
 @rpc_option
 @json_option
-def datasets(
-    owner: bytes | None, limit: int, cursor: str | None, retired: bool, client: Client, as_json: bool
-) -> None:
+def datasets(owner: bytes | None, limit: int, cursor: str | None, retired: bool, client: Client, as_json: bool) -> None:
     """List registered data sets, a page at a time."""
     options: dict[str, Any] = {"limit": limit, "includeRetired": retired}
     if owner is not None:

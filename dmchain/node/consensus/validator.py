@@ -25,6 +25,7 @@ from dmchain.node.consensus.application import Application
 from dmchain.node.consensus.epochs import StateEpochs
 from dmchain.node.consensus.host import ConsensusHost, Observation
 from dmchain.node.consensus.peering import Peering
+from dmchain.node.consensus.status import ConsensusView
 from dmchain.node.network.addresses import Target
 from dmchain.node.network.identity import ChainIdentity, NodeKey
 from dmchain.node.network.peers import PeerManager, PeersConfig
@@ -118,6 +119,14 @@ class ValidatorNode:
             rng,
         )
         self.peering.manager = self.manager
+        self.view = ConsensusView(
+            chain,
+            self.app.epochs,
+            self.host.core,
+            self.manager,
+            node_id=settings.node_key.address,
+            validator_of=validators_by_node(genesis.staking),
+        )
         self._backend = backend
         self.endpoint: Endpoint | None = None
 
