@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmchain.rpc import calls, debug, devnet, eth, fees, logs, market, net, subscriptions, txpool, wallet
+from dmchain.rpc import calls, consensus, debug, devnet, eth, fees, logs, market, net, subscriptions, txpool, wallet
 from dmchain.rpc.backend import Backend
 from dmchain.rpc.registry import Method, MethodTable
 
@@ -26,6 +26,8 @@ def build_methods(backend: Backend) -> dict[str, Method]:
         tables.append(wallet.methods)
     if backend.devnet is not None:
         tables.append(devnet.methods)
+    if backend.consensus is not None:
+        tables.append(consensus.methods)
     if backend.tracer is not None:
         tables.append(debug.trace_methods)
     methods: dict[str, Method] = {}

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from dmchain.rpc import calls, debug, devnet, eth, fees, logs, market, net, subscriptions, txpool, wallet
+from dmchain.rpc import calls, consensus, debug, devnet, eth, fees, logs, market, net, subscriptions, txpool, wallet
 
 TABLES = (
     eth.methods, fees.methods, calls.methods, logs.methods, subscriptions.methods, net.methods, txpool.methods,
-    debug.methods, debug.trace_methods, market.node_methods, market.methods, wallet.methods, devnet.methods,
+    debug.methods, debug.trace_methods, market.node_methods, market.methods, consensus.methods, wallet.methods, devnet.methods,
 )  # fmt: skip
 
 
