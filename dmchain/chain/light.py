@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from dmchain.chain.consensus.certificates import InvalidCertificate
 from dmchain.chain.consensus.commit import Commit, verify_commit
+from dmchain.chain.consensus.evidence import DoubleVote, make_double_vote
 from dmchain.chain.consensus.record import LEAVES, Record
 from dmchain.chain.consensus.signatures import IsSigned
 from dmchain.chain.consensus.validators import ValidatorSet
@@ -69,6 +70,7 @@ def verify_light_block(block: LightBlock, chain_id: int, is_signed: IsSigned) ->
         ("record root", record.root(), header.parent_beacon_block_root),
         ("record chain id", record.chain_id, chain_id),
         ("record height", record.height, header.number),
+        ("record seconds", record.timestamp_ms // 1000, header.timestamp),
         ("validators hash", block.validators.hash, record.validators_hash),
         ("next validators hash", block.next_validators.hash, record.next_validators_hash),
         ("commit height", commit.height, header.number),
@@ -204,6 +206,18 @@ class LightClient:
             self.trusted = candidate
             self.verified += 1
             del self._supplied[self._targets.pop()]
+
+
+def find_double_votes(a: Commit, b: Commit) -> list[DoubleVote]:
+    """Who has signed both of two commits of one height and round for different blocks: evidence for any node.
+
+    Empty when the rounds differ: then only the votes in between convict (amnesia), which a light client does not see.
+    Both commits must be of one validator set.
+    """
+    if (a.height, a.round) != (b.height, b.round) or a.block_hash == b.block_hash:
+        return []
+    both = sorted(set(a.signers()) & set(b.signers()))
+    return [make_double_vote(a.vote(index), b.vote(index)) for index in both]
 
 
 # -- leaves of a record ------------------------------------------------------------------------------------------

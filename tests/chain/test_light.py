@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmchain.chain.consensus.commit import Commit
+from dmchain.chain.consensus.evidence import verify_evidence
 from dmchain.chain.consensus.record import Record
 from dmchain.chain.consensus.signatures import SignatureChecker
 from dmchain.chain.consensus.signbytes import compute_domain
@@ -19,6 +20,7 @@ from dmchain.chain.light import (
     LightClient,
     LightError,
     TrustExpired,
+    find_double_votes,
     prove_leaf,
     verify_anchor,
     verify_leaf,
@@ -176,6 +178,13 @@ def test_trusted_signatures_cannot_be_borrowed() -> None:
         step(block_at(5), replace(block, commit=commit))
 
 
+def test_seconds_and_milliseconds_must_agree() -> None:
+    chain = SignedChain(FIRST).grow(3)
+    chain.append(chain.make_body({"timestamp_ms": chain.bodies[2].facts.record.timestamp_ms + 5_000}))
+    with pytest.raises(LightError, match="block 4: record seconds: expected"):
+        verify_light_block(block_at(4, chain), CHAIN_ID, chain.checker.is_signed)
+
+
 CASES: list[tuple[dict[str, Any], str]] = [
     ({"header": CHAIN.header(31)}, "record root: expected 0x"),
     ({"header": replace(CHAIN.header(30), state_root=b"\x13" * 32)}, "commit block hash: expected 0x"),
@@ -229,6 +238,19 @@ def test_only_the_block_asked_for_is_taken() -> None:
     client = LightClient(block_at(1), 30, CHAIN_ID, PERIOD, CHAIN.checker.is_signed)
     with pytest.raises(LightError, match="expected block 30, got 29"):
         client.supply(block_at(29), NOW)
+
+
+# -- forks -----------------------------------------------------------------------------------------------------------
+def test_two_commits_of_one_round_convict_whoever_signed_both() -> None:
+    other = Hash32(b"\x13" * 32)
+    first = sign_commit(CHAIN.domain, 30, CHAIN.header(30).hash, FIRST, absent=(3,))
+    second = sign_commit(CHAIN.domain, 30, other, FIRST, absent=(0,))
+    proofs = find_double_votes(first, second)
+    assert [proof.validator for proof in proofs] == [1, 2]
+    for proof in proofs:
+        verify_evidence(proof, FIRST.set, CHAIN.checker.is_signed)
+    assert find_double_votes(first, first) == []
+    assert find_double_votes(first, sign_commit(CHAIN.domain, 30, other, FIRST, round=1)) == []
 
 
 # -- leaves ------------------------------------------------------------------------------------------------------
