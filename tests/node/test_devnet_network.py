@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -39,11 +40,14 @@ def wait_for(condition: object, seconds: float = 20.0) -> None:
 
 def dmchain(*arguments: str) -> str:
     """Run a command that is expected to succeed; what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dmchain", *arguments], capture_output=True, text=True, timeout=30, check=False
-    )
+    done = run(*arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dmchain", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
 def pids(node: DevnetProcess) -> list[int]:
@@ -98,6 +102,39 @@ def test_status_shows_peers_round_and_the_validator_set(network: DevnetProcess) 
     lines = {" ".join(line.split()) for line in shown.splitlines()}
     assert {"role validator, signs", "peers 2", "validators 3", "health well"} <= lines
     assert f"{own['address']} {own['operator']} 33.3 % this node" in {line.removesuffix(", proposes") for line in lines}
+
+
+def test_stake_moves_by_command_and_reasons_are_told(network: DevnetProcess) -> None:
+    operator, delegator = network.facts["validators"][1]["operator"], network.accounts[3]["address"]
+    sender = ("--rpc", network.url, "--json", "--devnet-account", "3")
+    view = ("--rpc", network.url, "--json")
+    bonded = json.loads(dmchain("stake", "delegate", operator, "500dm", *sender))
+    assert [event["event"] for event in bonded["events"]] == ["Delegated"]
+    assert json.loads(dmchain("stake", "delegation", operator, delegator, *view))["stake"] == str(500 * ETHER)
+    dmchain("stake", "undelegate", operator, "200dm", *sender)
+    found = json.loads(dmchain("stake", "delegations", delegator, *view))
+    assert [each["stake"] for each in found["delegations"]] == [str(300 * ETHER)]
+    assert [(each["validator"], each["amount"]) for each in found["unbondings"]] == [(operator, str(200 * ETHER))]
+    validators = json.loads(dmchain("stake", "validators", *view))
+    assert validators[0]["operator"] == operator and validators[0]["inSet"]
+    refused = run("stake", "undelegate", operator, "301dm", *sender)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: staking: InsufficientStake: stake 300, needed 301\nhint: ")
+
+
+def test_an_account_becomes_a_validator_by_command(network: DevnetProcess, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    made = dmchain("keys", "new", "--keys", str(tmp_path), "--password-file", str(password), "--light", "--json")
+    consensus = json.loads(made)
+    dmchain(
+        "stake", "register", "--consensus-key-file", consensus["file"], "--consensus-password-file", str(password),
+        "--amount", "2000dm", "--commission", "2.5%", "--rpc", network.url, "--devnet-account", "4",
+    )  # fmt: skip
+    operator = network.accounts[4]["address"]
+    found = json.loads(dmchain("stake", "validator", operator, "--rpc", network.url, "--json"))
+    assert (found["consensus"], found["commissionBps"], found["status"]) == (consensus["address"], 250, "active")
+    assert found["seated"] and not found["inSet"]  # from the next epoch on
 
 
 def test_time_and_state_are_nobodys_to_set(network: DevnetProcess) -> None:

@@ -20,7 +20,11 @@ POLL_SECONDS = 0.1
 
 
 class ClientError(DmchainError):
-    """The node could not be asked, or it answered with an error."""
+    """The node could not be asked, or it answered with an error; `data` is the error's, what a contract reverted with."""
+
+    def __init__(self, message: str, *, hint: str | None = None, data: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.data = data
 
 
 class Client:
@@ -52,7 +56,7 @@ class Client:
             problem = document["error"]
             text = problem.get("message", problem) if isinstance(problem, dict) else problem
             data = problem.get("data") if isinstance(problem, dict) else None
-            raise ClientError(f"{method}: {text}" + (f" (data {data})" if data else ""))
+            raise ClientError(f"{method}: {text}" + (f" (data {data})" if data else ""), data=_revert_data(data))
         return document["result"]
 
     def wait_for_receipt(self, transaction_hash: str, timeout_seconds: float) -> Any:
@@ -68,6 +72,14 @@ class Client:
                     hint=f"look again with `dmchain query receipt {transaction_hash}`",
                 )
             time.sleep(POLL_SECONDS)
+
+
+def _revert_data(data: Any) -> str | None:
+    """The bytes in an error's data, as geth sends them and as nested ones do."""
+    if isinstance(data, dict):
+        data = data.get("data")
+    is_hex = isinstance(data, str) and data[:2] == "0x" and len(data) % 2 == 0
+    return data if is_hex and set(data[2:]) <= set("0123456789abcdefABCDEF") else None
 
 
 def rpc_option(command: Any) -> Any:
