@@ -66,6 +66,7 @@ PING_AFTER_SECONDS: Final = 5.0
 MIN_BYTES_PER_SECOND: Final = 32 * 1024
 """A frame under way extends the silence allowed at this rate: 128 s for the largest."""
 GOODBYE_SECONDS: Final = 1.0
+LAST_WORDS_SECONDS: Final = 0.25
 FRAMES_PER_TURN: Final = 16
 BYTES_PER_TURN: Final = 64 * 1024
 """Handled before other tasks get a turn, some 0.3 ms."""
@@ -103,6 +104,7 @@ class Peer:
         """Why the connection ended; "" while it stands."""
         self.farewell: int | None = None
         """The code of the peer's own Disconnect."""
+        self._default_reason = "shutting down"
         self._owner = owner
         self._link = link
         self._queue = SendQueue()
@@ -200,7 +202,7 @@ class Peer:
                     nursery.start_soon(self.guard, self._keep_alive)
                     nursery.start_soon(self.guard, self._read)
         finally:
-            self.reason = self.reason or "shutting down"
+            self.reason = self.reason or self._default_reason
             self._queue.clear()
             self._requests.close()
             with trio.CancelScope(shield=True):  # forceful: does not wait
@@ -237,7 +239,13 @@ class Peer:
         while True:
             batch = self._queue.pop_batch()
             if batch:
-                await self._send_in_time(batch)
+                try:
+                    await self._send_in_time(batch)
+                except LinkClosed:
+                    # the peer may have said why before it closed: let the reader come to that
+                    self._scope.deadline = trio.current_time() + LAST_WORDS_SECONDS
+                    self._default_reason = "connection lost"
+                    return
             elif not self.is_open:
                 self._scope.cancel()  # the farewell is out
                 return

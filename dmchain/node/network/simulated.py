@@ -275,7 +275,11 @@ class _Pipe:
         self._network.close_pipe(self._number)
 
     def _reset_writer_later(self) -> None:
-        self._network.call_at(trio.current_time() + self._network.latency(self.target, self.source), self._reset_writer)
+        """The reset travels with what the reader has sent, and does not overtake it."""
+        arrival = trio.current_time() + self._network.latency(self.target, self.source)
+        if self.opposite is not None:
+            arrival = max(arrival, self.opposite._last_arrival)
+        self._network.call_at(arrival, self._reset_writer)
 
     def _reset_writer(self) -> None:
         self.is_reset_for_writer = True
