@@ -75,6 +75,36 @@ def test_a_heavy_call_does_not_hold_the_end_up(tmp_path: Path) -> None:
         assert seconds < 2
 
 
+def test_heavy_calls_do_not_hold_blocks_up(tmp_path: Path) -> None:
+    """Six clients ask for loops that take all the gas there is, again and again; blocks are made all the while."""
+    with DevnetProcess(tmp_path) as node:
+        is_over = threading.Event()
+
+        def spin() -> None:
+            while not is_over.is_set():
+                try:
+                    node.call("eth_call", {"data": "0x5b600160005260206000205b60015056", "gas": hex(50_000_000)}, "latest")
+                    node.call("eth_call", {"data": "0x5b5f56", "gas": hex(50_000_000)}, "latest")
+                except (RpcFailure, URLError, OSError):
+                    pass
+
+        threads = [threading.Thread(target=spin) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        waited = []
+        for nonce in range(10):
+            started = time.monotonic()
+            sent = node.call("eth_sendRawTransaction", transfer(node, nonce))
+            assert node.call("eth_getTransactionReceipt", sent)["status"] == "0x1"
+            waited.append(time.monotonic() - started)
+        is_over.set()
+        node.kill()
+        for thread in threads:
+            thread.join()
+        # far above what it takes, far below the seconds that one of those calls runs
+        assert sorted(waited)[len(waited) // 2] < 3, waited
+
+
 def test_what_a_client_was_told_survives_kill_minus_nine(tmp_path: Path) -> None:
     """Killed while it mines, five times over: every transaction whose answer came is there, and the state fits."""
     home = tmp_path / "home with space"
