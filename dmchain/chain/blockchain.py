@@ -51,8 +51,9 @@ from dmchain.chain.store.recent import RecentBlocks
 from dmchain.chain.trie import ordered_root
 
 BLOCK_HASH_WINDOW = 256
-MAX_BLOCK_BYTES = 8 * 1024 * 1024
-"""Of transactions in one block; bounds what a proposal weighs on the wire."""
+MAX_BLOCK_BYTES = 7 * 1024 * 1024 // 2
+"""Of transactions in one block: with what belongs to each, the record, commits and evidence, a proposal must fit the
+network's largest frame, 4 MiB."""
 
 
 @dataclass(frozen=True, slots=True)

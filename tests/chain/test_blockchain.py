@@ -156,7 +156,7 @@ def test_building_ends_when_time_is_up() -> None:
 
 def test_a_block_is_never_larger_than_the_network_carries() -> None:
     chain = open_chain(genesis=Genesis(Rules(CHAIN_ID), ALLOC, gas_limit=2 * 10**9, timestamp=1_000))
-    many = (transaction(KEYS[n % 4], n // 4, to=b"\x11" * 20, gas=12_000_000, data=bytes(1_000_000)) for n in range(12))
+    many = (transaction(KEYS[n % 4], n // 4, to=b"\x11" * 20, gas=12_000_000, data=bytes(440_000)) for n in range(12))
     executed = build(chain, many, gas_limit=2 * 10**9)
     assert 7 <= len(executed.block.transactions) <= 8
     assert sum(len(tx.raw) for tx in executed.block.transactions) <= MAX_BLOCK_BYTES

@@ -123,6 +123,17 @@ def split_fields(raw: bytes) -> tuple[list[bytes], list[int]]:
     return items, lists
 
 
+def peek_first(raw: bytes) -> bytes:
+    """The first item of a list as `split_list` returns it, without a look at the others: there may be millions."""
+    if not raw:
+        raise DecodeError("RLP: expected a list, got no bytes")
+    at, end, is_list = _header(raw, 0, len(raw))
+    if not is_list or at == end:
+        raise DecodeError("RLP: expected a list of at least one item")
+    start, stop, nested = _header(raw, at, end)
+    return raw[at:stop] if nested else raw[start:stop]
+
+
 def decode(raw: bytes) -> RlpItem:
     """Decode one item, nested lists included; the whole of `raw` must be the item."""
     if not raw:

@@ -1,13 +1,15 @@
 """What consensus decides about: builds blocks, checks those of others, commits the decided one.
 
-Its methods that execute run in one worker thread at a time. A block is executed once: the result is kept by hash until
-its height is decided.
+`build`, `validate` and `commit` are called by one worker; everything else belongs to the event loop. A block is
+executed once: the result is kept by hash until its height is decided.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 from dmchain.chain.blockchain import BlockPlan, ExecutedBlock
 from dmchain.chain.consensus.body import MAX_EVIDENCE, Body, Facts, Stored, decode_body
@@ -19,21 +21,40 @@ from dmchain.chain.consensus.record import Record, compute_mix
 from dmchain.chain.consensus.signatures import SignatureChecker
 from dmchain.chain.consensus.timing import ConsensusParams
 from dmchain.chain.primitives.block import Header
+from dmchain.chain.primitives.codec import peek_first
 from dmchain.chain.primitives.crypto import keccak
 from dmchain.chain.primitives.errors import DecodeError, DmchainError, InvalidBlock
 from dmchain.chain.primitives.types import ZERO_HASH, Address, Hash32
 from dmchain.chain.staking.facts import ConsensusFacts
-from dmchain.node.consensus.epochs import Epochs, StateEpochs
+from dmchain.node.consensus.epochs import Epochs
 from dmchain.node.production import EXTRA_DATA, Candidates, Producer
 
-MAX_EXECUTED = 8
+MAX_EXECUTED: Final = 8
 """Candidates of one height whose results are kept; a height has one or two."""
-MAX_DECODED = 16
+MAX_DECODED: Final = 4
+"""Decoded bodies that are kept: a proposal is met again when it is checked and when it is decided."""
 
 
 def compute_reveal(height: int, parent: Hash32) -> Hash32:
     """The randao reveal of a block: the same for whoever builds on that parent."""
     return keccak(b"dmchain reveal" + height.to_bytes(8, "big") + parent)
+
+
+def peek_hash(raw: bytes) -> Hash32:
+    """The name that a body claims, from its header alone: cheap, whatever else is in there. Raises DecodeError.
+
+    Only `Application.decode` says whether the body is what that header commits to.
+    """
+    return keccak(peek_first(peek_first(raw)))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What this node's block on `parent` would say."""
+
+    parent: Hash32
+    plan: BlockPlan
+    facts: Facts
 
 
 class Application:
@@ -54,12 +75,11 @@ class Application:
         self.chain = producer.chain
         self.epochs = epochs
         self.params = params
-        self.evidence: OrderedDict[bytes, ChainEvidence] = OrderedDict()
-        """By encoding: what may go into the next block this node builds."""
+        self._evidence: dict[Address, ChainEvidence] = {}
+        """By offender, whom one piece is enough to punish: what may go into a block of this node."""
         self._checker = checker
         self._proposer = proposer
         self._clock = clock
-        self._has_staking = isinstance(epochs, StateEpochs)
         self._executed: OrderedDict[Hash32, tuple[ExecutedBlock, Facts]] = OrderedDict()
         self._decoded: OrderedDict[bytes, Body] = OrderedDict()
 
@@ -84,18 +104,11 @@ class Application:
         return Body(block, stored.facts).candidate(), stored.seen_commit
 
     # -- decoding ------------------------------------------------------------------------------------------------
-    def hash_body(self, raw: bytes) -> Hash32:
-        """The name of a body; remembers what it decoded. Raises DecodeError."""
-        return self.decode(raw).block.hash
-
     def decode(self, raw: bytes) -> Body:
+        """Remembers the last ones. Raises DecodeError, also when the body is not what its header commits to."""
         body = self._decoded.get(raw)
         if body is None:
-            try:
-                body = decode_body(raw)
-            except DmchainError as error:
-                raise DecodeError(f"body: {error}") from error
-            self._decoded[raw] = body
+            body = self._decoded[raw] = _decode(raw)
             while len(self._decoded) > MAX_DECODED:
                 self._decoded.popitem(last=False)
         return body
@@ -104,9 +117,36 @@ class Application:
         """Milliseconds."""
         return self.decode(candidate.body).facts.record.timestamp_ms
 
+    # -- evidence ------------------------------------------------------------------------------------------------
+    def add_evidence(self, evidence: ChainEvidence) -> None:
+        """Take what the core has proven, of this height or the one before it."""
+        epoch = self.epochs.find(evidence.height)
+        if epoch is not None:
+            offender = epoch.validators.validators[evidence.validator].address
+            self._evidence.setdefault(offender, evidence)
+
+    def useful_evidence(self) -> tuple[ChainEvidence, ...]:
+        """What a block on the head should carry: of decided heights, and not punished yet."""
+        head = self.chain.head
+        useful = [
+            item
+            for item in self._evidence.values()
+            if item.height <= head.number and self.epochs.is_punishable(item, head.timestamp)
+        ]
+        return tuple(useful[:MAX_EVIDENCE])
+
+    def _forget_evidence(self) -> None:
+        """Drop what has been punished, by this evidence or other, and what is too old."""
+        head = self.chain.head
+        self._evidence = {
+            offender: item
+            for offender, item in self._evidence.items()
+            if item.height > head.number or self.epochs.is_punishable(item, head.timestamp)
+        }
+
     # -- building ------------------------------------------------------------------------------------------------
-    def plan(self, last_commit: CommitCertificate | None) -> tuple[BlockPlan, Facts]:
-        """What this node's block on the head would say."""
+    def draft(self, last_commit: CommitCertificate | None) -> Draft:
+        """Decide everything about a block on the head but its transactions."""
         parent = self.chain.head
         height = parent.number + 1
         epoch = self.epochs.at(height)
@@ -118,7 +158,7 @@ class Application:
         commit = None
         if last_commit is not None:
             commit = Commit.from_certificate(last_commit, len(self.epochs.at(height - 1).validators))
-        evidence = tuple(list(self.evidence.values())[:MAX_EVIDENCE])
+        evidence = self.useful_evidence()
         record = Record(
             chain_id=self.chain.rules.chain_id,
             height=height,
@@ -132,6 +172,7 @@ class Application:
             params_hash=self.params.hash,
             randao_reveal=compute_reveal(height, parent.hash),
         )
+        facts = Facts(record, commit, evidence)
         config = self.producer.config
         plan = BlockPlan(
             timestamp=milliseconds // 1000,
@@ -140,33 +181,30 @@ class Application:
             parent_beacon_block_root=record.root(),
             gas_limit=config.gas_limit,
             extra_data=EXTRA_DATA,
-            consensus=self._hook_facts(Facts(record, commit, evidence)),
+            consensus=_hook_facts(facts),
         )
-        return plan, Facts(record, commit, evidence)
+        return Draft(parent.hash, plan, facts)
 
-    def _hook_facts(self, facts: Facts) -> ConsensusFacts | None:
-        """What the staking hooks are told; None on a chain whose validators are fixed."""
-        if not self._has_staking:
+    def build(self, draft: Draft, offer: Candidates) -> Candidate | None:
+        """Execute a block; None when the head has moved on. What comes back is valid here by construction."""
+        if draft.parent != self.chain.head.hash:
             return None
-        return ConsensusFacts(facts.record.proposer, facts.last_commit, facts.evidence)
-
-    def build(self, plan: BlockPlan, facts: Facts, offer: Candidates) -> Candidate:
-        """Execute a block; what comes back is valid here by construction."""
-        executed = self.producer.build(plan, offer)
-        candidate = Body(executed.block, facts).candidate()
-        self._keep(executed, facts)
+        executed = self.producer.build(draft.plan, offer)
+        candidate = Body(executed.block, draft.facts).candidate()
+        self._keep(executed, draft.facts)
         return candidate
 
     # -- checking ------------------------------------------------------------------------------------------------
     def validate(self, candidate: Candidate) -> str | None:
         """Check and execute a block of another validator; return why it is invalid, None when it is not."""
         if candidate.hash in self._executed:
+            self._executed.move_to_end(candidate.hash)
             return None
         try:
-            body = self.decode(candidate.body)
+            body = self._decoded.get(candidate.body) or _decode(candidate.body)
             self._validate_facts(body)
             self.producer.share_senders(body.block.transactions)
-            executed = self.chain.execute(body.block, self._hook_facts(body.facts))
+            executed = self.chain.execute(body.block, _hook_facts(body.facts))
         except (InvalidBlock, InvalidCertificate, InvalidEvidence, DecodeError) as error:
             return str(error)
         self._keep(executed, body.facts)
@@ -193,7 +231,9 @@ class Application:
         )
         for name in Record.__slots__:
             if getattr(record, name) != getattr(expected, name):
-                raise InvalidBlock(f"record {name}: got {getattr(record, name)!r}, expected {getattr(expected, name)!r}")
+                raise InvalidBlock(
+                    f"record {name}: got {getattr(record, name)!r}, expected {getattr(expected, name)!r}"
+                )
         if epoch.validators.index_of(record.proposer) is None:
             raise InvalidBlock(f"record proposer: 0x{record.proposer.hex()} is no validator of height {height}")
         if record.timestamp_ms <= self.head_milliseconds():
@@ -232,7 +272,10 @@ class Application:
             if not 1 <= item.height < height:
                 raise InvalidBlock(f"evidence: of height {item.height}, expected 1 to {height - 1}")
             seen.add(raw)
-            verify_evidence(item, self.epochs.at(item.height).validators, self._checker.is_signed)
+            epoch = self.epochs.find(item.height)
+            if epoch is None:  # no invariant is broken: proposers may write what they like
+                raise InvalidBlock(f"evidence: of height {item.height}, whose validators are not known any more")
+            verify_evidence(item, epoch.validators, self._checker.is_signed)
 
     def verify_commit(self, commit: Commit, block_hash: Hash32) -> None:
         """Raises InvalidCertificate unless the commit makes that block final on the head."""
@@ -242,21 +285,39 @@ class Application:
         verify_commit(commit, self.epochs.at(height).validators, self._checker.is_signed)
 
     # -- deciding ------------------------------------------------------------------------------------------------
-    def executed(self, block_hash: Hash32) -> ExecutedBlock | None:
-        found = self._executed.get(block_hash)
-        return None if found is None else found[0]
+    def commit(self, candidate: Candidate, commit: Commit) -> ExecutedBlock:
+        """Make a block the head: on disk, with its commit, when this returns.
 
-    def commit(self, block_hash: Hash32, commit: Commit) -> ExecutedBlock:
-        """Make an executed block the head: on disk, with its commit, when this returns."""
-        executed, facts = self._executed[block_hash]
+        Raises InvalidBlock for one that was not found valid before.
+        """
+        if candidate.hash not in self._executed:  # many rounds ago; others have taken its place
+            reason = self.validate(candidate)
+            if reason is not None:
+                raise InvalidBlock(reason)
+        executed, facts = self._executed[candidate.hash]
         self.chain.commit(executed, Stored(facts, commit).encode())
         self._executed.clear()
-        self._decoded.clear()
-        for item in facts.evidence:
-            self.evidence.pop(item.encode(), None)
         return executed
+
+    def follow_head(self) -> None:
+        """After a commit: forget what belonged to the height before."""
+        self._decoded.clear()
+        if self._evidence:
+            self._forget_evidence()
 
     def _keep(self, executed: ExecutedBlock, facts: Facts) -> None:
         self._executed[executed.block.hash] = (executed, facts)
         while len(self._executed) > MAX_EXECUTED:
             self._executed.popitem(last=False)
+
+
+def _decode(raw: bytes) -> Body:
+    try:
+        return decode_body(raw)
+    except DmchainError as error:
+        raise DecodeError(f"body: {error}") from error
+
+
+def _hook_facts(facts: Facts) -> ConsensusFacts:
+    """What the staking hooks are told."""
+    return ConsensusFacts(facts.record.proposer, facts.last_commit, facts.evidence)

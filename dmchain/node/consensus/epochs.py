@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from dmchain.chain.blockchain import Blockchain
+from dmchain.chain.blockchain import Blockchain, ChainView
+from dmchain.chain.consensus.evidence import ChainEvidence
 from dmchain.chain.consensus.proposer import ProposerSchedule
 from dmchain.chain.consensus.validators import ValidatorSet
 from dmchain.chain.primitives.errors import InvariantBroken
-from dmchain.chain.staking import STAKING
 from dmchain.chain.staking.epochs import find_epoch, load_members, to_validator_set
-from dmchain.chain.staking.slots import load_parameters
-from dmchain.chain.store.kv import Reader
+from dmchain.chain.staking.readers import is_punishable
+from dmchain.chain.staking.slots import GetStorage, ReadSlots, load_parameters
 from dmchain.marketplace_vm.state import read_slot
+
+MAX_LOADED = 8
+"""Validator sets kept in memory: that of the head, the next, and those that evidence is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,74 +30,84 @@ class Epoch:
     turn_height: int
     """The height whose round 0 is the schedule's first turn."""
 
+    def proposer(self, height: int, round: int) -> int:
+        """Index of the proposer; `height` at or after `turn_height`."""
+        return self.proposers.at(height - self.turn_height + round)
+
 
 class Epochs(Protocol):
-    """Asked for heights up to the head's plus one; past ones as far back as evidence may reach."""
+    """Asked for heights up to the head's plus two; past ones as far back as evidence may reach."""
 
     def at(self, height: int) -> Epoch:
-        """The epoch that signs `height`."""
+        """The epoch that signs `height`. Raises InvariantBroken where `find` returns None."""
+        ...
+
+    def find(self, height: int) -> Epoch | None:
+        """The epoch that signs `height`, None when its set is not kept any more."""
         ...
 
     def next_after(self, height: int) -> ValidatorSet:
         """The set that signs `height` + 1, which the record of `height` announces."""
         ...
 
-
-class FixedEpochs:
-    """One epoch for ever: the set of genesis."""
-
-    def __init__(self, validators: ValidatorSet) -> None:
-        self._epoch = Epoch(0, 1, validators, ProposerSchedule(validators.powers), 1)
-
-    def at(self, height: int) -> Epoch:
-        return self._epoch
-
-    def next_after(self, height: int) -> ValidatorSet:
-        return self._epoch.validators
-
-
-class _ReadOnlySlots:
-    """The staking contract's storage in one view."""
-
-    def __init__(self, state: Reader) -> None:
-        self._state = state
-
-    def load(self, slot: int) -> int:
-        return read_slot(self._state, STAKING, slot)
-
-    def store(self, slot: int, value: int) -> None:
-        raise InvariantBroken("the staking contract is read here, not written")
+    def is_punishable(self, evidence: ChainEvidence, timestamp: int) -> bool:
+        """Whether evidence, which has been verified, would have an effect in a block after the head."""
+        ...
 
 
 class StateEpochs:
-    """The epochs that the staking contract announces: a set is known one block before it signs."""
+    """The epochs that the staking contract announces: a set is known one block before it signs.
+
+    May be asked from any thread: what is remembered of heights belongs to one view of the chain. The schedules of
+    proposers are for the event loop alone.
+    """
 
     def __init__(self, chain: Blockchain) -> None:
         self._chain = chain
-        self._head: bytes = b""
-        self._known: dict[int, Epoch] = {}
+        self._known: tuple[ChainView, dict[int, Epoch | None]] = (chain.view, {})
+        self._loaded: dict[tuple[int, int], Epoch] = {}
+        """By (epoch, turn height), which decide everything else."""
+
+    def find(self, height: int) -> Epoch | None:
+        view = self._chain.view
+        of_view, known = self._known
+        if of_view is not view:
+            known = {}
+            self._known = (view, known)
+        if height not in known:
+            known[height] = self._load(view, height)
+        return known[height]
+
+    def _load(self, view: ChainView, height: int) -> Epoch | None:
+        slots = ReadSlots(_storage_of(view))
+        parameters = load_parameters(slots)
+        header = None if parameters is None else find_epoch(slots, parameters, height)
+        if parameters is None or header is None:
+            return None
+        key = (header.number, header.priority_height)
+        epoch = self._loaded.get(key)
+        if epoch is None:
+            members = load_members(slots, parameters, header)
+            validators = to_validator_set(members)
+            schedule = ProposerSchedule(validators.powers, [member.priority for member in members])
+            epoch = Epoch(header.number, header.first_height, validators, schedule, header.priority_height)
+            self._loaded = dict(list(self._loaded.items())[1 - MAX_LOADED :]) | {key: epoch}
+        return epoch
 
     def at(self, height: int) -> Epoch:
-        """Raises InvariantBroken for heights so old that their set is no longer kept."""
-        head = self._chain.head.hash
-        if head != self._head:
-            self._head = head
-            self._known.clear()
-        epoch = self._known.get(height)
+        epoch = self.find(height)
         if epoch is None:
-            epoch = self._known[height] = self._load(height)
+            raise InvariantBroken(f"the validator set of height {height} is not in the state")
         return epoch
 
     def next_after(self, height: int) -> ValidatorSet:
         return self.at(height + 1).validators
 
-    def _load(self, height: int) -> Epoch:
-        slots = _ReadOnlySlots(self._chain.view.snapshot)
-        parameters = load_parameters(slots)
-        header = None if parameters is None else find_epoch(slots, parameters, height)
-        if parameters is None or header is None:
-            raise InvariantBroken(f"the validator set of height {height} is not in the state")
-        members = load_members(slots, parameters, header)
-        validators = to_validator_set(members)
-        schedule = ProposerSchedule(validators.powers, [member.priority for member in members])
-        return Epoch(header.number, header.first_height, validators, schedule, header.priority_height)
+    def is_punishable(self, evidence: ChainEvidence, timestamp: int) -> bool:
+        view = self._chain.view
+        return is_punishable(_storage_of(view), evidence, view.head.number + 1, timestamp)
+
+
+def _storage_of(view: ChainView) -> GetStorage:
+    state = view.snapshot
+    return lambda address, slot: read_slot(state, address, slot)

@@ -8,24 +8,23 @@ What can happen in the meantime (messages, timers) waits its turn in the inbox.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import trio
 
 from dmchain.chain.blockchain import ExecutedBlock
 from dmchain.chain.consensus import effects as does
-from dmchain.chain.consensus.catchup import make_status
 from dmchain.chain.consensus.commit import Commit
 from dmchain.chain.consensus.core import Core
-from dmchain.chain.consensus.encoding import decode_message, encode_message
+from dmchain.chain.consensus.encoding import encode_message
 from dmchain.chain.consensus.evidence import DoubleProposal, describe
 from dmchain.chain.consensus.inputs import (
     Input,
     Rebroadcast,
-    Received,
     Signed,
     Start,
     Timeout,
@@ -34,43 +33,36 @@ from dmchain.chain.consensus.inputs import (
     Value,
     WorkAvailable,
 )
-from dmchain.chain.consensus.messages import (
-    NO_ROUND,
-    BlockRequest,
-    Decision,
-    Message,
-    ProposalMessage,
-    Signable,
-    SignRecord,
-    Vote,
-)
+from dmchain.chain.consensus.messages import BlockRequest, Candidate, SignRecord
 from dmchain.chain.consensus.observer import ObserverPeriod
 from dmchain.chain.consensus.signatures import SignatureChecker
 from dmchain.chain.consensus.signbytes import sign_digest
-from dmchain.chain.consensus.timing import ASK_PEERS, compute_timeout_ms, is_timely
+from dmchain.chain.consensus.timing import ASK_PEERS, compute_timeout_ms
 from dmchain.chain.primitives.crypto import PrivateKey
-from dmchain.chain.primitives.errors import InvariantBroken
-from dmchain.chain.primitives.types import Address, Hash32
-from dmchain.node.consensus.application import Application
+from dmchain.chain.primitives.errors import DmchainError, InvalidBlock, InvariantBroken
+from dmchain.chain.primitives.types import Address
+from dmchain.node.consensus.application import Application, peek_hash
+from dmchain.node.consensus.intake import Intake, Wire
+from dmchain.node.consensus.timers import Timers
 from dmchain.node.production import changed_accounts
 from dmchain.node.signer import DoubleSignRefused, SignGuard
+from dmchain.node.worker import Worker
 
 log = logging.getLogger("dmchain.consensus")
 
 MAX_INBOX: Final = 4_096
 """Inputs waiting for the core; peers are held up beyond it."""
-CATCH_UP_SECONDS: Final = 0.2
-"""A peer is asked, or helped, at most once in this time."""
+INPUTS_PER_TURN: Final = 64
+"""Dealt with before other tasks get a turn."""
 CATCH_UP_GRACE_SECONDS: Final = 0.05
 """A message of the next height usually means that the decision is on its way."""
-DECISIONS_AT_ONCE: Final = 4
 WORK_GRACE_SECONDS: Final = 0.01
 """A pooled transaction has so long to reach the others before a height begins for it."""
 
 
 class Journal(Protocol):
     """The sign journal (node.sign_journal). `record` is the last one; `append` is on disk when it returns, and so is
-    `allow_from`; both are called in a worker thread. `sign_from` None: it was lost, observe."""
+    `allow_from`. `sign_from` None: it was lost, observe."""
 
     sign_from: int | None
 
@@ -81,21 +73,7 @@ class Journal(Protocol):
 
     def allow_from(self, height: int) -> None: ...
 
-
-class Wire(Protocol):
-    """Where messages go. Peers are numbers of the wire's choice."""
-
-    def broadcast(self, payload: bytes, *, has_body: bool, except_for: int | None = None) -> None: ...
-
-    def send(self, peer: int, payload: bytes, *, has_body: bool) -> None: ...
-
-    def peers(self) -> list[int]: ...
-
-    def fault(self, peer: int, reason: str) -> None: ...
-
-    def behind(self, peer: int, height: int) -> None:
-        """The peer is many heights above this node: sync from it."""
-        ...
+    def close(self) -> None: ...
 
 
 class Observation:
@@ -109,12 +87,28 @@ class Observation:
         """Height by consensus address, as claimed and not verified yet."""
 
 
-class Halted(InvariantBroken):
-    """Consensus has stopped for good: a quorum stands behind a block that this node finds invalid."""
+class Halted(DmchainError, InvariantBroken):
+    """Consensus has stopped for good: a quorum stands behind what this node finds invalid. A person has to look."""
+
+    hint = "this node disagrees with two thirds of the validators: compare versions, keep the data directory"
+
+
+@dataclass(frozen=True, slots=True)
+class _AskPeer:
+    """A reminder to ask a peer that is ahead."""
+
+    peer: int
+    height: int
+
+
+_Timer: TypeAlias = "does.SetTimer | _AskPeer"
 
 
 class ConsensusHost:
-    """Consensus of one node. `key` None: follow the chain, never vote."""
+    """Consensus of one node. `key` None: follow the chain, never vote.
+
+    INVARIANT: the core is at the height after the head, or its Start is in the inbox.
+    """
 
     def __init__(
         self,
@@ -126,34 +120,34 @@ class ConsensusHost:
         *,
         clock: Callable[[], float],
         rng: Random,
+        worker: Worker,
+        journal_worker: Worker,
         on_block: Callable[[ExecutedBlock], None],
         observer: Observation | None = None,
     ) -> None:
-        """`observer`: the key's journal was lost; follow until it is known what it cannot have signed."""
+        """`worker` executes blocks, `journal_worker` waits for the journal's disk. `observer`: the key's journal was
+        lost; follow until it is known what it cannot have signed."""
         self.app = app
         self.core = Core(None if key is None else key.address, checker.is_signed)
+        self.intake = Intake(self.core, app, checker, wire, self.feed, clock=clock, remind=self._remind)
         self._observer = observer
         self._checker = checker
         self._key = key
         self._journal = journal
         self._guard = SignGuard(self._last_record())
         self._wire = wire
-        self._clock = clock
         self._rng = rng
+        self._worker = worker
+        self._journal_worker = journal_worker
         self._on_block = on_block
         self._inbox: deque[Input] = deque()
         self._bell = trio.Event()
         self._room = trio.Event()
-        self._future: dict[int, Decision] = {}
-        self._relayed: OrderedDict[bytes, None] = OrderedDict()
-        self._last_asked: dict[int, float] = {}
-        self._last_helped: dict[int, float] = {}
-        self._limiter = trio.CapacityLimiter(1)
         self._advance = trio.Lock()
         """Held while a decided block becomes the head, by consensus or by sync."""
         self._nursery: trio.Nursery
         self._started_at = 0.0
-        self._timers: list[trio.CancelScope] = []
+        self._timers: Timers[_Timer] = Timers()
         self._next_height = trio.Event()
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -163,18 +157,28 @@ class ConsensusHost:
             self._nursery = nursery
             self._start_height()
             nursery.start_soon(self._watch_work)
+            nursery.start_soon(self._timers.run, self._ring)
             while True:
-                while self._inbox:
+                for _ in range(INPUTS_PER_TURN):
+                    if not self._inbox:
+                        break
                     happened = self._inbox.popleft()
                     if len(self._inbox) < MAX_INBOX:
                         self._room.set()
-                    log.debug("input %s", type(happened).__name__, extra={"height": self.core.height})
-                    for effect in self.core.step(happened):
-                        log.debug("effect %s", type(effect).__name__, extra={"height": self.core.height})
-                        await _PERFORM[type(effect)](self, effect)
+                    await self._step(happened)
+                if self._inbox:
+                    await trio.lowlevel.checkpoint()
+                    continue
                 self._bell = trio.Event()
-                if not self._inbox:
-                    await self._bell.wait()
+                await self._bell.wait()
+
+    async def _step(self, happened: Input) -> None:
+        log.debug("input %s", type(happened).__name__, extra={"height": self.core.height})
+        for effect in self.core.step(happened):
+            log.debug("effect %s", type(effect).__name__, extra={"height": self.core.height})
+            await _PERFORM[type(effect)](self, effect)
+        if type(happened) is Start:
+            self.intake.start_height(happened.height)
 
     def feed(self, happened: Input) -> None:
         self._inbox.append(happened)
@@ -217,8 +221,6 @@ class ConsensusHost:
         epoch = app.epochs.at(height)
         commit = app.seen_commit(height - 1)
         self._started_at = trio.current_time()
-        for scope in self._timers:
-            scope.cancel()
         self._timers.clear()
         self._next_height.set()
         self._next_height = trio.Event()
@@ -233,49 +235,47 @@ class ConsensusHost:
                 is_observer=self._is_observing(height),
             )
         )
-        for past in [at for at in self._future if at < height]:
-            del self._future[past]
-        decision = self._future.pop(height, None)
-        if decision is not None:
-            self.feed(Received(decision, None))
 
     async def _watch_work(self) -> None:
         """Tell the core when the pool, or the pool of evidence, has something for a block."""
         producer = self.app.producer
         while True:
-            await producer.wait_for_work()
+            if not self.app.useful_evidence():
+                await producer.wait_for_work()
             height, begun = self.app.chain.head.number + 1, self._next_height
             earliest = self._started_at + self.app.params.minimum_block_interval_ms / 1000
             await trio.sleep_until(max(earliest, trio.current_time() + WORK_GRACE_SECONDS))
-            if height == self.app.chain.head.number + 1 and (producer.has_work() or self.app.evidence):
+            if height == self.app.chain.head.number + 1 and (producer.has_work() or self.app.useful_evidence()):
                 self.feed(WorkAvailable(height))
                 await begun.wait()
 
     async def apply_decided(self, raw: bytes, commit: Commit) -> bool:
-        """Apply a block that others have decided, from block sync; False when the head has moved past it.
+        """Apply a block that others have decided, from block sync; False when it is not the one after the head.
 
         Raises DecodeError and InvalidCertificate when the peer lies, Halted when a quorum stands behind a block that is
         invalid here.
         """
         app = self.app
         async with self._advance:
-            body = app.decode(raw)
             height = app.chain.head.number + 1
-            if body.block.number != height:
-                return body.block.number < height
-            app.verify_commit(commit, body.block.hash)
+            if commit.height != height:
+                return False
+            block_hash = peek_hash(raw)
+            app.verify_commit(commit, block_hash)
+            body = app.decode(raw)  # no work for what no quorum has signed
             candidate = body.candidate()
-            reason = await trio.to_thread.run_sync(app.validate, candidate, limiter=self._limiter)
+            reason = await self._worker.run(app.validate, candidate)
             if reason is not None:
-                raise Halted(f"block {height} has a commit, but is invalid here: {reason}")
-            if app.chain.head.number + 1 == height:
-                await self._commit(candidate.hash, commit)
+                raise Halted(f"block {height}, 0x{block_hash.hex()}, has a commit, but is invalid here: {reason}")
+            await self._commit(candidate, commit)
         return True
 
-    async def _commit(self, block_hash: Hash32, commit: Commit) -> ExecutedBlock:
+    async def _commit(self, candidate: Candidate, commit: Commit) -> ExecutedBlock:
+        """The caller holds `_advance`."""
         app = self.app
-        with trio.CancelScope(shield=True):
-            executed = await trio.to_thread.run_sync(app.commit, block_hash, commit, limiter=self._limiter)
+        with trio.CancelScope(shield=True):  # one batch: it takes milliseconds
+            executed = await self._worker.run(app.commit, candidate, commit)
+        app.follow_head()
         app.producer.follow_head(changed_accounts(executed))
         self._on_block(executed)
         self._start_height()
@@ -283,86 +283,21 @@ class ConsensusHost:
 
     # -- messages ------------------------------------------------------------------------------------------------
     async def receive(self, peer: int, payload: bytes) -> None:
-        """A message from a peer. Raises DecodeError or SignatureError for what no correct node sends."""
-        message = decode_message(payload, self.app.hash_body)
+        """A message from a peer. Raises DecodeError for what no correct node sends."""
         while len(self._inbox) >= MAX_INBOX:
-            self._room = trio.Event()
+            if self._room.is_set():
+                self._room = trio.Event()
             await self._room.wait()
-        self._sort(peer, message, payload)
+        self.intake.take(peer, payload)
 
-    def _sort(self, peer: int, message: Message, payload: bytes) -> None:
-        current = self.core.height
-        match message:
-            case Vote():
-                if self._is_signed(peer, message, message):
-                    self._relay(peer, payload, has_body=False)
-                    self.feed(Received(message, peer))
-            case ProposalMessage(proposal=proposal, block=block):
-                if self._is_signed(peer, message, proposal):
-                    self._relay(peer, payload, has_body=block is not None)
-                    self.feed(Received(message, peer, self._is_timely(message)))
-            case Decision(commit=commit):
-                if current < commit.height <= current + DECISIONS_AT_ONCE:
-                    self._future[commit.height] = message
-                else:
-                    self.feed(Received(message, peer))
-            case BlockRequest(height=height):
-                if height <= self.app.chain.head.number:
-                    self.help(peer, height)
-                else:
-                    self.feed(Received(message, peer))
-            case _:
-                self.feed(Received(message, peer))
-
-    def _is_signed(self, peer: int, message: Message, statement: Signable) -> bool:
-        """Signatures are checked for this height and the next; the core wants to hear of others, and uses no more."""
-        height = statement.height
-        if not self.core.height <= height <= self.core.height + 1:
-            self.feed(Received(message, peer))
-            return False
-        if self._checker.is_signed(statement, self.app.epochs.at(self.core.height).validators):
-            return True
-        if height == self.core.height:
-            self._wire.fault(peer, f"bad signature of validator {statement.validator} at height {height}")
-        return False
-
-    def _is_timely(self, message: ProposalMessage) -> bool:
-        if message.proposal.valid_round != NO_ROUND or message.block is None:
-            return True
-        timestamp = self.app.timestamp_of(message.block)
-        return is_timely(self.app.params, timestamp, int(self._clock() * 1000), message.proposal.round)
-
-    def _relay(self, peer: int, payload: bytes, *, has_body: bool) -> None:
-        """Pass on what was valid and new: validators need not all be connected to each other."""
-        key = self._checker.domain + payload[:200] if has_body else payload
-        if key in self._relayed:
-            return
-        self._relayed[key] = None
-        if len(self._relayed) > MAX_INBOX:
-            self._relayed.popitem(last=False)
-        if len(self._wire.peers()) < len(self.app.epochs.at(self.core.height).validators) - 1:
-            self._wire.broadcast(payload, has_body=has_body, except_for=peer)
-
-    def help(self, peer: int, height: int) -> None:
-        """Send decisions from `height` on, not too often."""
-        now = trio.current_time()
-        if now - self._last_helped.get(peer, -CATCH_UP_SECONDS) < CATCH_UP_SECONDS:
-            return
-        self._last_helped[peer] = now
-        for at in range(height, min(height + DECISIONS_AT_ONCE, self.app.chain.head.number + 1)):
-            decided = self.app.decided(at)
-            if decided is not None:
-                block, commit = decided
-                self._send_message(peer, Decision(block, commit.to_certificate()))
-
-    def _send_message(self, peer: int, message: Message) -> None:
-        self._wire.send(peer, encode_message(message), has_body=_has_body(message))
+    def forget_peer(self, peer: int) -> None:
+        self.intake.forget_peer(peer)
 
     # -- effects -------------------------------------------------------------------------------------------------
     async def _persist(self, effect: does.Persist) -> None:
         assert self._journal is not None  # a node without a key has nothing to persist
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._journal.append, effect.record)
+            await self._journal_worker.run(self._journal.append, effect.record)
 
     async def _sign(self, effect: does.Sign) -> None:
         assert self._key is not None  # the core of a node without a key never votes
@@ -377,32 +312,26 @@ class ConsensusHost:
         self._inbox.appendleft(Signed(effect.message.signed(signature)))
 
     async def _broadcast(self, effect: does.Broadcast) -> None:
-        self._wire.broadcast(encode_message(effect.message), has_body=_has_body(effect.message))
+        self.intake.broadcast(effect.message)
 
     async def _send(self, effect: does.Send) -> None:
-        self._send_message(effect.peer, effect.message)
+        self.intake.send(effect.peer, effect.message)
 
     async def _ask(self, effect: does.Ask) -> None:
         peers = self._wire.peers()
         for peer in self._rng.sample(peers, min(ASK_PEERS, len(peers))):
-            self._send_message(peer, effect.message)
+            self.intake.send(peer, effect.message)
 
     async def _set_timer(self, effect: does.SetTimer) -> None:
-        wait = compute_timeout_ms(self.app.params, effect.kind, effect.round) / 1000
-        self._nursery.start_soon(self._ring, wait, effect, self._height_scope())
+        self._timers.set(compute_timeout_ms(self.app.params, effect.kind, effect.round) / 1000, effect)
 
-    def _height_scope(self) -> trio.CancelScope:
-        """A scope that ends with the height: its timers mean nothing later."""
-        scope = trio.CancelScope()
-        self._timers.append(scope)
-        return scope
+    def _remind(self, peer: int, height: int) -> None:
+        self._timers.set(CATCH_UP_GRACE_SECONDS, _AskPeer(peer, height))
 
-    async def _ring(self, wait: float, timer: does.SetTimer, scope: trio.CancelScope) -> None:
-        with scope:
-            await trio.sleep(wait)
-        if scope.cancelled_caught or timer.height != self.core.height:
-            return
-        if timer.kind >= TimerKind.STUCK:
+    def _ring(self, timer: _Timer) -> None:
+        if isinstance(timer, _AskPeer):
+            self.intake.ask(timer.peer, timer.height)
+        elif timer.kind >= TimerKind.STUCK:
             self.feed(Rebroadcast(timer.height))
         else:
             self.feed(Timeout(timer.kind, timer.height, timer.round))
@@ -414,23 +343,28 @@ class ConsensusHost:
         app = self.app
         if effect.height != app.chain.head.number + 1:
             return
-        plan, facts = app.plan(effect.last_commit)
-        offer = app.producer.offer()
-        candidate = await trio.to_thread.run_sync(app.build, plan, facts, offer, limiter=self._limiter)
-        app.producer.drop_refused(offer)
-        self.feed(Value(effect.height, effect.round, candidate))
+        draft, offer = app.draft(effect.last_commit), app.producer.offer()
+        candidate = await self._worker.run(app.build, draft, offer)
+        if candidate is not None:
+            app.producer.drop_refused(offer)
+            self.feed(Value(effect.height, effect.round, candidate))
 
     async def _validate(self, effect: does.Validate) -> None:
         self._nursery.start_soon(self._check, effect)
 
     async def _check(self, effect: does.Validate) -> None:
-        app = self.app
-        if effect.height != app.chain.head.number + 1:
-            return
-        reason = await trio.to_thread.run_sync(app.validate, effect.block, limiter=self._limiter)
+        verdict = await self._worker.run(self._judge, effect)
+        if verdict is not None:
+            self.feed(verdict)
+
+    def _judge(self, effect: does.Validate) -> Validity | None:
+        """None when the head has moved on: then the block is neither valid nor invalid, and nobody asks any more."""
+        if effect.height != self.app.chain.head.number + 1:
+            return None
+        reason = self.app.validate(effect.block)
         if reason is not None:
             log.warning("block 0x%s is invalid: %s", effect.block.hash.hex(), reason, extra={"height": effect.height})
-        self.feed(Validity(effect.height, effect.block.hash, reason is None))
+        return Validity(effect.height, effect.block.hash, reason is None)
 
     async def _fetch_block(self, effect: does.FetchBlock) -> None:
         await self._ask(does.Ask(BlockRequest(effect.height, effect.block_hash)))
@@ -439,9 +373,13 @@ class ConsensusHost:
         app = self.app
         async with self._advance:
             if effect.height != app.chain.head.number + 1:
+                self._check_same_decision(effect)
                 return
             commit = Commit.from_certificate(effect.commit, len(app.epochs.at(effect.height).validators))
-            executed = await self._commit(effect.block.hash, commit)
+            try:
+                executed = await self._commit(effect.block, commit)
+            except InvalidBlock as error:
+                raise Halted(f"block {effect.height} was valid and is invalid now: {error}") from error
         log.info(
             "decided 0x%s with %d of %d signatures, %d transactions",
             effect.block.hash.hex()[:12],
@@ -451,43 +389,32 @@ class ConsensusHost:
             extra={"height": effect.height, "round": effect.commit.round},
         )
 
+    def _check_same_decision(self, effect: does.Decide) -> None:
+        """Block sync was faster; raises Halted when it brought another block."""
+        header = self.app.chain.view.blocks.header(effect.height)
+        if header is not None and header.hash != effect.block.hash:
+            raise Halted(
+                f"two blocks of height {effect.height} have a commit: 0x{header.hash.hex()}, which was applied, and "
+                f"0x{effect.block.hash.hex()}"
+            )
+
     async def _evidence(self, effect: does.Evidence) -> None:
         log.error("misbehaviour: %s", describe(effect.proof), extra={"height": effect.proof.height})
         if not isinstance(effect.proof, DoubleProposal):
-            self.app.evidence[effect.proof.encode()] = effect.proof
-            self.app.producer.wake()
+            self.app.add_evidence(effect.proof)
 
     async def _peer_fault(self, effect: does.PeerFault) -> None:
         self._wire.fault(effect.peer, effect.reason)
 
     async def _peer_behind(self, effect: does.PeerBehind) -> None:
-        self.help(effect.peer, effect.height)
+        self.intake.help(effect.peer, effect.height)
 
     async def _peer_ahead(self, effect: does.PeerAhead) -> None:
-        now = trio.current_time()
-        if effect.height > self.core.height + DECISIONS_AT_ONCE:
-            self._wire.behind(effect.peer, effect.height)
-        if now - self._last_asked.get(effect.peer, -CATCH_UP_SECONDS) >= CATCH_UP_SECONDS:
-            self._last_asked[effect.peer] = now
-            self._nursery.start_soon(self._ask_ahead, effect)
-
-    async def _ask_ahead(self, effect: does.PeerAhead) -> None:
-        await trio.sleep(CATCH_UP_GRACE_SECONDS)
-        machine = self.core.machine
-        if machine is not None and effect.height > machine.height:
-            self._send_message(effect.peer, make_status(machine))
+        self.intake.ahead(effect.peer, effect.height)
 
     async def _halt(self, effect: does.Halt) -> None:
-        raise Halted(
-            f"consensus halts at height {effect.height}: {effect.reason} (block 0x{effect.block_hash.hex()}); "
-            "this node disagrees with two thirds of the validators: compare versions, keep the data directory"
-        )
-
-
-def _has_body(message: Message) -> bool:
-    if isinstance(message, ProposalMessage):
-        return message.block is not None
-    return hasattr(message, "block")
+        log.critical("proof: 0x%s", encode_message(effect.proof).hex(), extra={"height": effect.height})
+        raise Halted(f"consensus halts at height {effect.height}: {effect.reason} (block 0x{effect.block_hash.hex()})")
 
 
 _PERFORM: Final[dict[type[does.Effect], Callable[[ConsensusHost, Any], Awaitable[None]]]] = {

@@ -8,15 +8,16 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from random import Random
 from typing import Final
 
 import trio
 
 from dmchain.chain.consensus.certificates import InvalidCertificate
 from dmchain.chain.consensus.commit import Commit
-from dmchain.chain.primitives.errors import DecodeError, DmchainError, InvalidTransaction, SignatureError
+from dmchain.chain.primitives.errors import DecodeError, InvalidTransaction, SignatureError
 from dmchain.chain.primitives.transaction import Transaction
-from dmchain.chain.primitives.types import Hash32
+from dmchain.chain.primitives.types import ZERO_HASH, Hash32
 from dmchain.node.consensus.application import Application
 from dmchain.node.consensus.host import ConsensusHost
 from dmchain.node.network.errors import RequestFailed
@@ -51,8 +52,17 @@ MAX_PULLS: Final = 256
 """Announcements waiting to be pulled; more are left to be announced by others."""
 MAX_BLOCKS: Final = 64
 MAX_REPLY_BYTES: Final = 2 * MIB
+MAX_ASKED: Final = 65_536
+"""Transactions asked for and not come; and of each, so many other peers to ask are remembered:"""
+MAX_SOURCES: Final = 3
 SYNC_BEHIND: Final = 2
 """Heights behind a peer from which blocks are asked for in ranges; less is caught up with by decisions."""
+SYNC_REST_SECONDS: Final = 10.0
+"""A peer that was asked for blocks in vain is not asked again for so long."""
+SCORE_FAULT: Final = 60
+"""What no correct validator sends; the second time bans."""
+SCORE_EMPTY_CLAIM: Final = 25
+"""A height that is claimed and not delivered; it may have been the line, once or twice."""
 
 
 class Peering:
@@ -61,27 +71,37 @@ class Peering:
     manager: PeerManager
     host: ConsensusHost
 
-    def __init__(self, app: Application, submit: Callable[[Transaction], object]) -> None:
+    def __init__(self, app: Application, submit: Callable[[Transaction], object], rng: Random) -> None:
         self._app = app
         self._submit = submit
+        self._rng = rng
         self._peers: dict[int, Peer] = {}
-        self._heights: dict[int, int] = {}
+        self._claims: dict[int, Status] = {}
+        """What peers say of their chains."""
+        self._resting: dict[int, float] = {}
+        """Until when a peer is not asked for blocks."""
         self._seen: OrderedDict[Hash32, None] = OrderedDict()
+        """Transactions that have been dealt with, lately: those that the pool has refused, too."""
+        self._asked: dict[Hash32, list[Peer]] = {}
+        """Transactions under way, with others that have them."""
         self._to_announce: list[Hash32] = []
         self._announce_bell = trio.Event()
         self._wanted: list[tuple[Peer, tuple[Hash32, ...]]] = []
+        self._pulls = 0
         self._pull_bell = trio.Event()
         self._sync_bell = trio.Event()
 
     # -- what the consensus host asks ----------------------------------------------------------------------------
-    def broadcast(self, payload: bytes, *, has_body: bool, except_for: int | None = None) -> None:
-        message = ConsensusBody(payload) if has_body else ConsensusMessage(payload)
-        self.manager.broadcast(message, except_for=None if except_for is None else self._peers.get(except_for))
+    def broadcast(self, payload: bytes, *, has_body: bool) -> None:
+        self.manager.broadcast(_envelope(payload, has_body=has_body))
 
     def send(self, peer: int, payload: bytes, *, has_body: bool) -> None:
-        connected = self._peers.get(peer)
-        if connected is not None:
-            connected.send(ConsensusBody(payload) if has_body else ConsensusMessage(payload))
+        self.send_to([peer], payload, has_body=has_body)
+
+    def send_to(self, peers: list[int], payload: bytes, *, has_body: bool) -> None:
+        connected = [self._peers[peer] for peer in peers if peer in self._peers]
+        if connected:
+            self.manager.send_to(connected, _envelope(payload, has_body=has_body))
 
     def peers(self) -> list[int]:
         return list(self._peers)
@@ -90,11 +110,16 @@ class Peering:
         connected = self._peers.get(peer)
         if connected is not None:
             log.warning("peer fault: %s", reason, extra={"peer": "0x" + connected.node_id.hex()})
-            connected.misbehaved(50, reason)
+            connected.misbehaved(SCORE_FAULT, reason)
 
     def behind(self, peer: int, height: int) -> None:
-        self._heights[peer] = max(self._heights.get(peer, 0), height - 1)
-        self._sync_bell.set()
+        """It has decided the height before the one it speaks of, if it speaks the truth."""
+        if peer in self._peers:
+            known = self._claims.get(peer)
+            earliest = 1 if known is None else known.earliest_height
+            if known is None or known.height < height - 1:
+                self._claims[peer] = Status(height - 1, ZERO_HASH, earliest)
+                self._sync_bell.set()
 
     def status(self) -> Status:
         head = self._app.chain.head
@@ -104,9 +129,16 @@ class Peering:
     def on_peer(self, peer: Peer) -> None:
         self._peers[peer.number] = peer
         log.info("connected", extra={"peer": "0x" + peer.node_id.hex()})
+        if peer.status is not None:
+            self._note_claim(peer, peer.status)
         waiting = [tx.hash for tx in self._executable()]
         for at in range(0, len(waiting), MAX_HASHES):
             peer.send(TransactionHashes(tuple(waiting[at : at + MAX_HASHES])))
+
+    def _note_claim(self, peer: Peer, status: Status) -> None:
+        self._claims[peer.number] = status
+        self.host.note_tip(peer.node_id, status.height)
+        self._sync_bell.set()
 
     def _executable(self) -> list[Transaction]:
         pending, _ = self._app.producer.pool.content()
@@ -114,7 +146,9 @@ class Peering:
 
     def on_gone(self, peer: Peer, reason: str) -> None:
         self._peers.pop(peer.number, None)
-        self._heights.pop(peer.number, None)
+        self._claims.pop(peer.number, None)
+        self._resting.pop(peer.number, None)
+        self.host.forget_peer(peer.number)
         log.info("disconnected: %s", reason, extra={"peer": "0x" + peer.node_id.hex()})
 
     async def on_message(self, peer: Peer, message: Push) -> None:
@@ -123,10 +157,8 @@ class Peering:
                 await self.host.receive(peer.number, payload)
             case TransactionHashes(hashes):
                 self._want(peer, hashes)
-            case Status(height=height):
-                self._heights[peer.number] = height
-                self.host.note_tip(peer.node_id, height)
-                self._sync_bell.set()
+            case Status():
+                self._note_claim(peer, message)
             case _:
                 pass
 
@@ -185,13 +217,25 @@ class Peering:
         Not pulled here: nothing more is read from that peer while its message is dealt with, the answer neither.
         """
         pool = self._app.producer.pool
-        wanted = tuple([tx_hash for tx_hash in hashes if tx_hash not in self._seen and tx_hash not in pool])
-        if not wanted or len(self._wanted) >= MAX_PULLS:
-            return
-        for tx_hash in wanted:
-            self._note_seen(tx_hash)
-        self._wanted.append((peer, wanted))
-        self._pull_bell.set()
+        wanted = []
+        for tx_hash in hashes:
+            if tx_hash in self._seen or tx_hash in pool:
+                continue
+            others = self._asked.get(tx_hash)
+            if others is None:
+                wanted.append(tx_hash)
+            elif len(others) < MAX_SOURCES and peer not in others:
+                others.append(peer)
+        if self._pulls < MAX_PULLS and len(self._asked) < MAX_ASKED:
+            self._pull_soon(peer, wanted)
+
+    def _pull_soon(self, peer: Peer, wanted: list[Hash32]) -> None:
+        for at in range(0, len(wanted), MAX_HASHES):
+            part = tuple(wanted[at : at + MAX_HASHES])
+            self._asked.update({tx_hash: [] for tx_hash in part if tx_hash not in self._asked})
+            self._pulls += 1
+            self._wanted.append((peer, part))
+            self._pull_bell.set()
 
     async def run_puller(self) -> None:
         """Pull what was announced, from several peers at once."""
@@ -206,60 +250,95 @@ class Peering:
     async def _pull(self, peer: Peer, wanted: tuple[Hash32, ...]) -> None:
         try:
             reply = await peer.request(GetTransactions(wanted))
+            came = self._take_transactions(peer, reply.raw, wanted) if isinstance(reply, Transactions) else set()
         except RequestFailed:
-            for tx_hash in wanted:
-                self._seen.pop(tx_hash, None)
-            return
-        if not isinstance(reply, Transactions):
-            return
-        for raw in reply.raw:
+            came = set()
+        finally:
+            self._pulls -= 1
+        for tx_hash in came:
+            self._asked.pop(tx_hash, None)
+            self._note_seen(tx_hash)
+        self._ask_others([tx_hash for tx_hash in wanted if tx_hash not in came])
+
+    def _take_transactions(self, peer: Peer, raw: tuple[bytes, ...], wanted: tuple[Hash32, ...]) -> set[Hash32]:
+        """Put transactions into the pool; return which of those that were wanted have come."""
+        came: set[Hash32] = set()
+        expected = set(wanted)
+        for each in raw:
             try:
-                tx = Transaction.decode(raw)
-                if tx.hash not in wanted:
+                tx = Transaction.decode(each)
+                if tx.hash not in expected:
                     raise DecodeError("not one that was asked for")
+                came.add(tx.hash)
                 self._submit(tx)
             except InvalidTransaction as error:
                 # the peer's head may be another: nobody is to blame
                 log.debug("pulled transaction refused: %s", error)
             except (DecodeError, SignatureError) as error:
-                peer.misbehaved(50, f"transactions: {error}")
-                return
+                peer.misbehaved(SCORE_FAULT, f"transactions: {error}")
+                break
+        return came
+
+    def _ask_others(self, missing: list[Hash32]) -> None:
+        """A peer did not deliver what it had announced: whoever has announced the same is next."""
+        for tx_hash in missing:
+            others = [peer for peer in self._asked.pop(tx_hash, []) if peer.is_open]
+            if others:
+                self._asked[tx_hash] = others[1:]
+                self._pull_soon(others[0], [tx_hash])
 
     # -- blocks --------------------------------------------------------------------------------------------------
     async def run_sync(self) -> None:
-        """Fetch blocks in ranges while a peer is well ahead."""
+        """Fetch blocks in ranges while peers are well ahead."""
         while True:
-            await self._sync_bell.wait()
             self._sync_bell = trio.Event()
-            while (peer := self._ahead()) is not None:
-                if not await self._sync_from(peer):
-                    self._heights.pop(peer.number, None)
+            ahead = self._ahead()
+            now = trio.current_time()
+            rested = [peer for peer in ahead if self._resting.get(peer.number, now) <= now]
+            if rested:
+                await self._sync_from(self._rng.choice(rested))
+                continue
+            rests_until = [self._resting[peer.number] for peer in ahead]
+            with trio.move_on_at(min(rests_until, default=float("inf"))):
+                await self._sync_bell.wait()
 
-    def _ahead(self) -> Peer | None:
+    def _ahead(self) -> list[Peer]:
+        """Who claims to have the blocks that are missing here. Not the highest claim first: anybody can claim that."""
         head = self._app.chain.head.number
-        best = max(self._heights.items(), key=lambda item: item[1], default=(0, 0))
-        return self._peers.get(best[0]) if best[1] >= head + SYNC_BEHIND else None
+        return [
+            self._peers[number]
+            for number, claim in self._claims.items()
+            if claim.height >= head + SYNC_BEHIND and claim.earliest_height <= head + 1 and number in self._peers
+        ]
 
-    async def _sync_from(self, peer: Peer) -> bool:
-        """Ask for one range and apply it; False when the peer is of no use."""
-        app = self._app
+    async def _sync_from(self, peer: Peer) -> None:
+        """Ask for one range and apply it; let a peer that was of no use rest."""
+        chain = self._app.chain
+        before = chain.head.number
         try:
-            reply = await peer.request(GetBlocks(app.chain.head.number + 1, MAX_BLOCKS))
-        except RequestFailed:
-            return False
-        if not isinstance(reply, Blocks):
-            return False
-        try:
-            for entry in reply.blocks:
-                if not await self.host.apply_decided(entry.block, Commit.decode(entry.commit)):
-                    break
+            reply = await peer.request(GetBlocks(before + 1, MAX_BLOCKS))
+            if isinstance(reply, Blocks):
+                await self._apply(reply)
+        except RequestFailed as error:
+            log.info("sync: %s", error)
         except (DecodeError, InvalidCertificate) as error:
             peer.misbehaved(100, f"sync: {error}")
-            return False
-        except DmchainError as error:
-            log.warning("sync: %s", error, extra={"peer": "0x" + peer.node_id.hex()})
-            return False
-        return True
+        if chain.head.number == before:  # not even consensus has moved it
+            self._resting[peer.number] = trio.current_time() + SYNC_REST_SECONDS
+            if peer.is_open:
+                claim = self._claims[peer.number].height if peer.number in self._claims else before
+                peer.misbehaved(SCORE_EMPTY_CLAIM, f"sync: claims height {claim} and delivers no block {before + 1}")
+
+    async def _apply(self, reply: Blocks) -> None:
+        """Raises DecodeError and InvalidCertificate; Halted ends the node."""
+        for entry in reply.blocks:
+            commit = Commit.decode(entry.commit)
+            if commit.height > self._app.chain.head.number and not await self.host.apply_decided(entry.block, commit):
+                return
+
+
+def _envelope(payload: bytes, *, has_body: bool) -> ConsensusMessage | ConsensusBody:
+    return ConsensusBody(payload) if has_body else ConsensusMessage(payload)
 
 
 def _within(parts: list[bytes]) -> tuple[bytes, ...]:

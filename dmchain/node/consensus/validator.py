@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -23,15 +23,17 @@ from dmchain.chain.primitives.types import ZERO_ADDRESS, Address
 from dmchain.node.backend import ChainBackend, client_version
 from dmchain.node.consensus.application import Application
 from dmchain.node.consensus.epochs import StateEpochs
-from dmchain.node.consensus.host import ConsensusHost, Observation
+from dmchain.node.consensus.host import ConsensusHost, Journal, Observation
 from dmchain.node.consensus.peering import Peering
 from dmchain.node.consensus.status import ConsensusView
 from dmchain.node.network.addresses import Target
 from dmchain.node.network.identity import ChainIdentity, NodeKey
+from dmchain.node.network.link import Security
 from dmchain.node.network.peers import PeerManager, PeersConfig
 from dmchain.node.network.transport import Endpoint, Network, TcpNetwork
 from dmchain.node.production import Producer
 from dmchain.node.sign_journal import FileJournal
+from dmchain.node.worker import ThreadWorker, Worker
 from dmchain.rpc.backend import BlockRecord, LogRecord, SyncStatus
 
 
@@ -53,6 +55,20 @@ class NetworkSettings:
     """Make a new journal in place of one that is lost; the validator observes before it signs again."""
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What a node takes from outside; a simulation gives it others.
+
+    `clock` in seconds since the epoch. `security` None: Noise. `journal` None: the file of the settings.
+    """
+
+    network: Network = field(default_factory=TcpNetwork)
+    rng: Random = field(default_factory=lambda: Random(os.urandom(16)))
+    clock: Callable[[], float] = time.time
+    make_worker: Callable[[], Worker] = ThreadWorker
+    security: Security | None = None
+    journal: Journal | None = None
+
 
 class ValidatorNode:
     """Consensus and network of one node over its chain."""
@@ -63,15 +79,14 @@ class ValidatorNode:
         settings: NetworkSettings,
         producer: Producer,
         backend: ChainBackend,
-        *,
-        network: Network | None = None,
-        rng: Random | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         """Raises InvalidGenesis when genesis has no validators, StorageError when the journal cannot be used."""
         if genesis.staking is None:
             raise InvalidGenesis(
                 "dmchain.validators: missing", hint="`dmchain testnet` makes the homes and genesis of a network"
             )
+        around = surroundings or Surroundings()
         self.settings = settings
         chain = producer.chain
         genesis_hash = chain.genesis_header.hash
@@ -79,44 +94,45 @@ class ValidatorNode:
         key = settings.consensus_key
         own = ZERO_ADDRESS if key is None else key.address
         self.app = Application(
-            producer, StateEpochs(chain), genesis.staking.consensus, checker, own, clock=time.time
+            producer, StateEpochs(chain), genesis.staking.consensus, checker, own, clock=around.clock
         )
-        self.peering = Peering(self.app, backend.submit_transaction)
-        self.journal: FileJournal | None = None
+        self.peering = Peering(self.app, backend.submit_transaction, around.rng)
+        self.journal: Journal | None = None
         observer = None
         if key is not None:
-            open_journal = replace_journal if settings.journal_lost else FileJournal.open
-            self.journal = open_journal(settings.journal, own)
+            self.journal = around.journal or _open_journal(settings, own)
             if self.journal.sign_from is None:
                 observer = Observation(own, validators_by_node(genesis.staking))
-        rng = rng or Random(os.urandom(16))
         self.host = ConsensusHost(
             self.app,
             checker,
             key,
             self.journal,
             self.peering,
-            clock=time.time,
-            rng=rng,
+            clock=around.clock,
+            rng=around.rng,
+            worker=around.make_worker(),
+            journal_worker=around.make_worker(),
             on_block=self._on_block,
             observer=observer,
         )
         self.peering.host = self.host
         self.manager = PeerManager(
-            network or TcpNetwork(),
+            around.network,
             NodeKey(settings.node_key),
             ChainIdentity(chain.rules.chain_id, genesis_hash),
             PeersConfig(
                 listen=settings.listen,
                 advertise=settings.advertise,
-                sequence=int(time.time()),
+                sequence=int(around.clock()),
                 targets=(*settings.targets, *genesis_targets(genesis.staking, settings.node_key.address)),
                 software=client_version(),
                 file=settings.peer_file,
             ),
             self.peering,
             self.peering.status,
-            rng,
+            around.rng,
+            security=around.security,
         )
         self.peering.manager = self.manager
         self.view = ConsensusView(
@@ -151,9 +167,11 @@ class ValidatorNode:
         self.manager.announce_status()
 
 
-def replace_journal(path: Path, own: Address) -> FileJournal:
-    """A new journal for a key whose old one is lost; raises StorageError where there is one."""
-    return FileJournal.create(path, own, is_replacement=True)
+def _open_journal(settings: NetworkSettings, own: Address) -> FileJournal:
+    """The journal of the key, or a new one where it is lost; raises StorageError."""
+    if settings.journal_lost:
+        return FileJournal.create(settings.journal, own, is_replacement=True)
+    return FileJournal.open(settings.journal, own)
 
 
 class _PoolObserver:
