@@ -25,6 +25,7 @@ COMMANDS = {
     "snapshot": ("dmchain.node.cli.snapshot:snapshot", "Save the state of a stopped node, start another from it."),
     "verify": ("dmchain.node.cli.verify:verify", "Check blocks and licences without trust in the node asked."),
     "genesis": ("dmchain.node.cli.genesis:genesis", "Make and check genesis files."),
+    "sim": ("dmchain.node.cli.sim:sim", "Simulate consensus under faults, from a seed."),
     "evm": ("dmchain.node.cli.evm:evm", "Run published Ethereum fixtures."),
 }
 """Name -> (where it is, one line for --help)."""
