@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup node-setup devnet test conformance bench lint clean
+.PHONY: help setup node-setup devnet test conformance sim bench lint clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -26,6 +26,9 @@ test: node-setup ## Run the tests; ARGS="-k name" passes options on to pytest
 
 conformance: setup ## Run the whole sample of published Ethereum fixtures on both engines
 	@CONFORMANCE=full $(BIN)/python -m pytest -q -n 2 tests/conformance $(ARGS)
+
+sim: setup ## Simulate consensus: the gate, or a longer campaign by ARGS
+	@$(BIN)/dmchain sim --campaign $(ARGS)
 
 bench: node-setup ## Measure, beside anvil and plain py-evm; each script prints a table
 	@for script in startup engine precompiles throughput; do $(BIN)/python bench/$$script.py $(ARGS); done
