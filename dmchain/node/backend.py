@@ -265,7 +265,7 @@ class ChainBackend:
         return self.submit_transaction(Transaction.decode(raw))
 
     def submit_transaction(self, transaction: Transaction, *, sender_may_have_code: bool = False) -> Submitted:
-        added = self._pool.add(transaction, time.time(), sender_may_have_code=sender_may_have_code)
+        added = self._pool.add(transaction, self._producer.clock(), sender_may_have_code=sender_may_have_code)
         self._pending.invalidate()
         if added.changes.promoted:
             self._producer.wake()

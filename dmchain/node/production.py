@@ -145,8 +145,10 @@ class Producer:
         decide: Decide,
         *,
         clock: Callable[[], float] = time.time,
+        stopwatch: Callable[[], float] = time.monotonic,
         on_block: Callable[[ExecutedBlock], None] = lambda executed: None,
     ) -> None:
+        """`clock` gives seconds since the epoch; `stopwatch` measures how long a block takes to build."""
         self.chain = chain
         self.pool = pool
         self.config = config
@@ -156,7 +158,8 @@ class Producer:
         self.timestamp_interval: int | None = None
         self.next_block = NextBlock()
         self.gas_limit_exact = False
-        self._clock = clock
+        self.clock = clock
+        self._stopwatch = stopwatch
         self._work = trio.Event()
         self.turn = trio.Lock()
         self._limiter = trio.CapacityLimiter(1)
@@ -254,7 +257,7 @@ class Producer:
     def drop_refused(self, candidates: Candidates) -> None:
         for tx, error in candidates.refused:
             log.info("transaction 0x%s does not fit the state: %s", tx.hash.hex(), error)
-            self.pool.remove(tx.hash, self._clock())
+            self.pool.remove(tx.hash, self.clock())
 
     def set_block_time(self, seconds: float | None) -> None:
         """Change when blocks are made: None on demand, infinity only when told."""
@@ -287,7 +290,7 @@ class Producer:
         elif self.timestamp_interval is not None:
             now = (parent.timestamp + self.timestamp_interval) * 1000
         else:
-            now = int((self._clock() + self.time_offset) * 1000)
+            now = int((self.clock() + self.time_offset) * 1000)
         return max(now, earliest * 1000, self._last_ms + 1)
 
     def _plan(self) -> tuple[BlockPlan, Record]:
@@ -333,9 +336,9 @@ class Producer:
         """Bring the pool to the head; None: anything may have changed."""
         if changed is None:
             self._last_ms = self._stored_milliseconds()
-            self.pool.on_reset(self.pool_head(), self._clock())
+            self.pool.on_reset(self.pool_head(), self.clock())
         else:
-            self.pool.on_block(changed, self.pool_head(), self._clock())
+            self.pool.on_block(changed, self.pool_head(), self.clock())
         self.wake()
 
 
