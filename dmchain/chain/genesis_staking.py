@@ -16,7 +16,7 @@ from typing import Any
 
 from dmchain.chain.consensus.timing import ConsensusParams
 from dmchain.chain.consensus.validators import Validator, ValidatorSet
-from dmchain.chain.genesis_fields import boolean, describe, json_object, missing, quantity, raw_bytes, shorten
+from dmchain.chain.genesis_fields import boolean, describe, json_object, missing, present, quantity, raw_bytes, shorten
 from dmchain.chain.primitives.errors import InvalidGenesis, SignatureError
 from dmchain.chain.primitives.public_key import PUBLIC_KEY_BYTES, PublicKey
 from dmchain.chain.primitives.types import Address
@@ -99,6 +99,7 @@ def parse_staking(section: Mapping[str, Any]) -> GenesisStaking | None:
     if not any(key in section for key in STAKING_KEYS):
         return None
     validators = section.get("validators", missing("dmchain.validators"))
+    present(validators)
     if not isinstance(validators, list):
         raise InvalidGenesis(f"dmchain.validators: expected a list, got {describe(validators)}")
     return GenesisStaking(
