@@ -151,6 +151,7 @@ class LaunchOptions:
     log_level: str
     cors_origins: tuple[str, ...] = ()
     vhosts: tuple[str, ...] = ()
+    with_metrics: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,8 @@ class DevnetNetwork:
         command += ["--port", str(options.port if place.number == 0 else 0), "--engine", options.engine]
         command += ["--log-level", options.log_level, "--ready-file", str(place.ready_file)]
         command += ["--devnet-child", str(place.home.path.parent / ACCOUNTS_FILE)]
+        if options.with_metrics:
+            command += ["--metrics", "127.0.0.1:0"]
         # settings meant for `dmchain node` are not meant for all of these at once
         environment = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
         environment["DMCHAIN_RPC_CORS_ORIGINS"] = ",".join(options.cors_origins)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -21,15 +22,19 @@ from dmchain.chain.store.history import DEFAULT_WINDOW
 from dmchain.chain.store.leveldb import LevelKV
 from dmchain.marketplace_vm.executor import NativeExecutor
 from dmchain.marketplace_vm.precompiles import CID_REGISTRY
-from dmchain.node.backend import ChainBackend
+from dmchain.node.backend import ChainBackend, client_version
 from dmchain.node.consensus.validator import NetworkSettings, ValidatorNode
 from dmchain.node.devnet import DevnetControl, DevnetWallet
+from dmchain.node.light_records import LightRecords
 from dmchain.node.market import MarketBackend
+from dmchain.node.monitoring import BlockMeter, Monitor, serve_metrics
+from dmchain.node.network.transport import Endpoint as NetworkEndpoint
 from dmchain.node.production import DecideAlone, Producer, ProductionConfig, initial_pool_head
 from dmchain.node.tracing import TraceBackend
 from dmchain.rpc.backend import Backend
 from dmchain.rpc.config import MethodLimits, ServerConfig
 from dmchain.rpc.http import serve
+from dmchain.rpc.registry import CallCounts
 
 log = logging.getLogger("dmchain.node")
 
@@ -56,6 +61,8 @@ class NodeSettings:
     is_devnet: bool = False
     wallet_keys: Sequence[PrivateKey] = ()
     network: NetworkSettings | None = None
+    metrics: NetworkEndpoint | None = None
+    """Where Prometheus metrics are served; None: nowhere."""
 
 
 @dataclass
@@ -67,6 +74,7 @@ class Node:
     backend: ChainBackend
     host: str
     port: int
+    metrics: NetworkEndpoint | None = None
     validator: ValidatorNode | None = None
 
     @property
@@ -123,7 +131,8 @@ async def open_node(settings: NodeSettings) -> AsyncIterator[Node]:
         backend, methods = _make_backend(settings, producer)
         announce.backend = backend
         async with trio.open_nursery() as nursery:
-            listening = await nursery.start(serve, settings.rpc, methods, settings.limits)
+            counts = CallCounts()
+            listening = await nursery.start(partial(serve, counts=counts), settings.rpc, methods, settings.limits)
             host, port = listening.host, listening.port
             node = Node(chain, producer, backend, host, port)
             backend.listen_addresses = (node.url, node.websocket_url)
@@ -133,12 +142,24 @@ async def open_node(settings: NodeSettings) -> AsyncIterator[Node]:
                 node.validator = ValidatorNode(settings.genesis, settings.network, producer, backend)
                 backend.network = node.validator.view
                 await nursery.start(node.validator.run)
+            if settings.metrics is not None:
+                node.metrics = await _start_metrics(nursery, node, settings.metrics, counts)
             try:
                 yield node
             finally:
                 nursery.cancel_scope.cancel()
     finally:
         store.close()
+
+
+async def _start_metrics(
+    nursery: trio.Nursery, node: Node, endpoint: NetworkEndpoint, counts: CallCounts
+) -> NetworkEndpoint:
+    meter = BlockMeter()
+    node.backend.observe(meter)
+    monitor = Monitor(node.chain, node.producer.pool, meter, counts, lambda: node.validator, version=client_version())
+    listening: NetworkEndpoint = await nursery.start(serve_metrics, endpoint, monitor.render)
+    return listening
 
 
 class _Announcer:
@@ -173,6 +194,7 @@ def _make_backend(settings: NodeSettings, producer: Producer) -> tuple[ChainBack
         chain=backend,
         market=MarketBackend(backend) if has_market else None,
         tracer=TraceBackend(backend, producer.chain.rules),
+        consensus=None if settings.genesis.staking is None else LightRecords(lambda: producer.chain.view),
     )
     if settings.is_devnet or settings.wallet_keys:
         methods = replace(methods, wallet=DevnetWallet(settings.wallet_keys))

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import logging
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol
@@ -28,6 +29,7 @@ from dmchain.chain.consensus.signrecord import (
 from dmchain.chain.primitives.errors import DecodeError, StorageError
 from dmchain.chain.primitives.types import Address, Hash32
 from dmchain.chain.store.wal import Tail, WalCorrupt, encode_frame, scan
+from dmchain.node.metrics import SYNC_BUCKETS_SECONDS, Histogram
 
 log = logging.getLogger("dmchain.journal")
 
@@ -66,6 +68,8 @@ class FileJournal:
             self.close()
             raise
         self.sign_from = self.state.sign_from
+        self.write_seconds = Histogram(SYNC_BUCKETS_SECONDS)
+        """How long appends took, synced."""
         self._last = self.state.record
 
     @classmethod
@@ -162,6 +166,7 @@ class FileJournal:
         data = encode_frame(self._frames, payload)
         # until the write is known to be whole and durable, nothing can be said about the file's end
         self._is_broken = True
+        began = time.perf_counter()
         try:
             view = memoryview(data)
             while view:
@@ -170,6 +175,7 @@ class FileJournal:
         except OSError as error:
             raise StorageError(f"journal {self.path}: {error.strerror}", hint=_write_hint(error)) from error
         self._is_broken = False
+        self.write_seconds.observe(time.perf_counter() - began)
         self._bytes += len(data)
         self._frames += 1
 
@@ -190,7 +196,8 @@ class FileJournal:
     def _check(self) -> None:
         if self._is_broken or self._file < 0:
             raise StorageError(
-                f"journal {self.path}: closed, or an append has failed before", hint="stop the node and look at the disk"
+                f"journal {self.path}: closed, or an append has failed before",
+                hint="stop the node and look at the disk",
             )
 
 

@@ -25,7 +25,7 @@ from dmchain.rpc.config import MethodLimits, ServerConfig
 from dmchain.rpc.connection import HttpConnection
 from dmchain.rpc.filters import FilterTable
 from dmchain.rpc.guard import host_rule, origin_rule
-from dmchain.rpc.registry import Context, Dispatcher
+from dmchain.rpc.registry import CallCounts, Context, Dispatcher
 from dmchain.rpc.subscriptions import Hub
 from dmchain.rpc.workers import BlockBell, Workers
 
@@ -62,13 +62,16 @@ async def serve(
     limits: MethodLimits | None = None,
     *,
     stop: trio.Event | None = None,
+    counts: CallCounts | None = None,
     task_status: trio.TaskStatus[Endpoint] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled, or until `stop` is set and running requests have had `config.shutdown_seconds`.
 
+    `counts` are kept up to date for whoever watches.
+
     `started()` gives the address as soon as clients can connect. Raises OSError when the port cannot be had.
     """
-    server = Server(config, backend, limits or MethodLimits())
+    server = Server(config, backend, limits or MethodLimits(), counts)
     listeners = await trio.open_tcp_listeners(config.port, host=config.host)
     forget = backend.chain.observe(server)
     try:
@@ -91,7 +94,9 @@ async def serve(
 class Server:
     """What all connections share. An Observer of the chain: it passes events on to filters, subscriptions, waiters."""
 
-    def __init__(self, config: ServerConfig, backend: Backend, limits: MethodLimits) -> None:
+    def __init__(
+        self, config: ServerConfig, backend: Backend, limits: MethodLimits, counts: CallCounts | None = None
+    ) -> None:
         self.config = config
         self.backend = backend
         self.limits = limits
@@ -103,7 +108,7 @@ class Server:
         self.filters = FilterTable(limits.max_filters, limits.max_filter_terms, limits.filter_lifetime_seconds, new_id)
         self.hub = Hub(limits, new_id, self._wake)
         bell = BlockBell()
-        self.workers = Workers(Dispatcher(build_methods(backend), report_bug), config, bell)
+        self.workers = Workers(Dispatcher(build_methods(backend), report_bug, counts), config, bell)
         self._observers: tuple[Observer, ...] = (self.filters, self.hub, bell)
         self._events = trio.Event()
         self._open: set[HttpConnection] = set()

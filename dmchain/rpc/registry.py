@@ -107,12 +107,29 @@ class Job:
     deferred: Deferred | None = None
 
 
+@dataclass(slots=True)
+class CallCounts:
+    """Calls and error answers by method, since the start; names that are no method's count as "unknown".
+
+    Heavy calls fail on their own threads: two errors of one method at the same instant may count as one.
+    """
+
+    calls: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+
+
 class Dispatcher:
     """Answers calls from a table of methods. `on_bug(method, exception)` is told of unexpected exceptions."""
 
-    def __init__(self, methods: Mapping[str, Method], on_bug: Callable[[str, BaseException], None]) -> None:
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        on_bug: Callable[[str, BaseException], None],
+        counts: CallCounts | None = None,
+    ) -> None:
         self._methods = dict(methods)
         self._on_bug = on_bug
+        self._counts = CallCounts() if counts is None else counts
 
     def __contains__(self, method: str) -> bool:
         return method in self._methods
@@ -123,6 +140,8 @@ class Dispatcher:
             return b"" if entry.id is None else encode_error(entry.id, entry.error)
         try:
             method = self._methods.get(entry.method)
+            name, calls = "unknown" if method is None else entry.method, self._counts.calls
+            calls[name] = calls.get(name, 0) + 1
             if method is None:
                 raise MethodNotFound(entry.method)
             arguments = bind(entry.params, method.arguments)
@@ -187,6 +206,8 @@ class Dispatcher:
             return self._fail(id_, method, error)
 
     def _fail(self, id_: bytes | None, method: str, error: Exception) -> bytes:
+        name, errors = method if method in self._methods else "unknown", self._counts.errors
+        errors[name] = errors.get(name, 0) + 1
         if isinstance(error, RpcError):
             shown = error
         elif isinstance(error, DmchainError):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,7 +58,7 @@ def pids(node: DevnetProcess) -> list[int]:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevnetProcess]:
-    with DevnetProcess(tmp_path_factory.mktemp("network"), "--validators", "3") as node:
+    with DevnetProcess(tmp_path_factory.mktemp("network"), "--validators", "3", "--metrics") as node:
         yield node
         node.stop()
 
@@ -102,6 +104,34 @@ def test_status_shows_peers_round_and_the_validator_set(network: DevnetProcess) 
     lines = {" ".join(line.split()) for line in shown.splitlines()}
     assert {"role validator, signs", "peers 2", "validators 3", "health well"} <= lines
     assert f"{own['address']} {own['operator']} 33.3 % this node" in {line.removesuffix(", proposes") for line in lines}
+
+
+def test_metrics_of_every_node_can_be_scraped(network: DevnetProcess) -> None:
+    network.call("txpool_status")
+    for place, each in enumerate(network.facts["validators"]):
+        with urllib.request.urlopen(each["metrics"], timeout=10) as answer:
+            assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+            values = parse_metrics(answer.read().decode())
+        assert values["dmchain_validators"] == 3
+        assert values["dmchain_consensus_signing"] == 1
+        assert values['dmchain_peers{direction="in"}'] + values['dmchain_peers{direction="out"}'] == 2
+        assert values["dmchain_head_height"] >= 0
+        written = values["dmchain_journal_write_seconds_count"]
+        assert values['dmchain_journal_write_seconds_bucket{le="+Inf"}'] == written
+        assert (values.get('dmchain_rpc_calls_total{method="txpool_status"}', 0) >= 1) == (place == 0)
+
+
+def parse_metrics(text: str) -> dict[str, float]:
+    """Every line is a comment or `name{label="value",…} number`."""
+    values = {}
+    for line in text.splitlines():
+        if line.startswith(("# HELP ", "# TYPE ")):
+            continue
+        found = re.fullmatch(r'([a-z_]+(?:\{[a-z]+="[^"]*"(?:,[a-z_]+="[^"]*")*\})?) ([-+0-9.e]+)', line)
+        assert found, line
+        assert found[1] not in values, line
+        values[found[1]] = float(found[2])
+    return values
 
 
 def test_stake_moves_by_command_and_reasons_are_told(network: DevnetProcess) -> None:

@@ -62,10 +62,13 @@ async def _run(network: DevnetNetwork, report: DevnetReport) -> None:
 
 
 def _describe(each: RunningValidator) -> dict[str, object]:
-    return {
+    facts = {
         "address": checksum(each.place.address),
         "operator": checksum(each.place.operator),
         "rpc": each.facts["rpc"],
         "pid": each.facts["pid"],
         "home": str(each.place.home.path),
     }
+    if "metrics" in each.facts:
+        facts["metrics"] = each.facts["metrics"]
+    return facts

@@ -60,6 +60,10 @@ def _print_table(facts: Mapping[str, Any]) -> None:
         click.echo("\nValidators")
         for number, each in enumerate(facts["validators"]):
             click.echo(f"  ({number}) {each['address']}  {each['rpc']}  process {each['pid']}  {each['home']}")
+    if any("metrics" in each for each in facts["validators"]):
+        click.echo("\nMetrics")
+        for number, each in enumerate(facts["validators"]):
+            click.echo(f"  ({number}) {each['metrics']}")
     click.echo(f"\nChain id   {facts['chainId']}")
     click.echo(f"HTTP       {facts['rpc']}")
     click.echo(f"WebSocket  {facts['ws']}")

@@ -101,6 +101,7 @@ class BlockTime(click.ParamType[Any]):
 @click.option("--json", "as_json", is_flag=True, help="Print what --ready-file holds instead of a table.")
 @click.option("--validators", type=click.IntRange(1, MAX_DEVNET_VALIDATORS), default=1, show_default=True,
               help="2 or more: so many nodes, each with its own process and keys.")  # fmt: skip
+@click.option("--metrics", is_flag=True, help="Serve Prometheus metrics of each node on a free port.")
 def devnet(
     port: int,
     host: str,
@@ -118,6 +119,7 @@ def devnet(
     log_level: str,
     as_json: bool,
     validators: int,
+    metrics: bool,
 ) -> None:
     """Run a fresh development network: funded accounts, native market contracts, a block for every transaction.
 
@@ -140,7 +142,7 @@ def devnet(
                 place.path,
                 keys,
                 NetworkOptions(validators, chain_id, balance * WEI_PER_ETHER, gas_limit, block_time),
-                LaunchOptions(host, port, engine, log_level, cors_origins, vhosts),
+                LaunchOptions(host, port, engine, log_level, cors_origins, vhosts, with_metrics=metrics),
                 DevnetReport(keys, NETWORK_CONTRACTS, ready_file, as_json),
             )
             return
@@ -167,11 +169,14 @@ def devnet(
             archive=True,
             is_devnet=True,
             wallet_keys=keys,
+            metrics=Endpoint("127.0.0.1", 0) if metrics else None,
         )
         report = DevnetReport(keys, MARKET_CONTRACTS, ready_file, as_json)
 
         def tell(running: Node) -> None:
             validator = {"address": checksum(VALIDATOR_KEY.address), "rpc": running.url, "pid": os.getpid()}
+            if running.metrics is not None:
+                validator["metrics"] = f"http://{running.metrics}/metrics"
             report(
                 running.url,
                 running.websocket_url,
@@ -253,6 +258,7 @@ def init(home: Path, genesis_file: Path | None, chain_id: int, coinbase: bytes |
 @click.option("--archive/--no-archive", default=None, help="Keep the state of every height.")
 @click.option("--log-level", type=click.Choice(LEVELS))
 @click.option("--log-json/--log-text", default=None, help="One JSON object a line, with height, round and peer.")
+@click.option("--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics there, at /metrics; port 0 takes a free one.")
 @click.option("--ready-file", type=click.Path(path_type=Path, dir_okay=False), help="Write JSON here when it answers.")
 @click.option(
     "--journal-lost", is_flag=True, help="The sign journal is lost: begin a new one, and observe before signing."
@@ -267,6 +273,7 @@ def node(
     archive: bool | None,
     log_level: str | None,
     log_json: bool | None,
+    metrics: str | None,
     ready_file: Path | None,
     journal_lost: bool,
     devnet_child: Path | None,
@@ -289,6 +296,7 @@ def node(
                 "execution.archive": archive,
                 "log.level": log_level,
                 "log.json": log_json,
+                "metrics.listen": metrics,
             },
         )
         set_up_logging(config["log.level"], as_json=config["log.json"])
@@ -298,9 +306,12 @@ def node(
 
         def report(running: Node) -> None:
             facts = {"rpc": running.url, "ws": running.websocket_url, "chainId": running.chain.rules.chain_id}
+            if running.metrics is not None:
+                facts["metrics"] = f"http://{running.metrics}/metrics"
             if ready_file is not None:
                 write_atomically(ready_file, json.dumps({**facts, "pid": os.getpid()}, indent=2).encode() + b"\n")
-            click.echo(f"listening on {running.url} and {running.websocket_url}", err=True)
+            addresses = [str(facts[name]) for name in ("rpc", "ws", "metrics") if name in facts]
+            click.echo(f"listening on {', '.join(addresses)}", err=True)
 
         run_node(settings, report)
 
@@ -334,6 +345,7 @@ def node_settings(home: Home, config: Config, *, journal_lost: bool = False) -> 
             min_tip_wei=config["pool.min_tip"],
         ),
         network=network_settings(home, config, journal_lost=journal_lost),
+        metrics=Endpoint.parse(config["metrics.listen"]) if config["metrics.listen"] else None,
         engine=config["execution.engine"],
         history_window=config["execution.history_window"],
         archive=config["execution.archive"],
