@@ -1,0 +1,107 @@
+"""Verification of blocks in other processes: signatures are most of the work of block sync, and threads share one core.
+
+Processes are started when the first job comes and stopped when there has been none for a while. A job whose process dies
+is verified in a thread instead, and the next one starts a fresh process.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Final
+
+import trio
+
+from dmchain.chain.consensus.signatures import SignatureChecker
+from dmchain.chain.primitives.types import Hash32
+from dmchain.chain.sync.verify import RunResult, VerifyRun, verify_run
+
+log = logging.getLogger("dmchain.sync")
+
+IDLE_SECONDS: Final = 30.0
+JOB_SECONDS: Final = 60.0
+"""A job of 64 blocks with 300 signatures each takes one."""
+
+_checker: SignatureChecker | None = None
+"""Of the worker process."""
+
+
+def _set_up(domain: bytes) -> None:
+    """In the worker: the node decides when it ends, and an interrupt from the terminal is meant for the node."""
+    global _checker
+    _checker = SignatureChecker(Hash32(domain))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Else a node that is killed would leave its workers waiting for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
+
+
+def _work(run: VerifyRun) -> RunResult:
+    assert _checker is not None
+    return verify_run(run, _checker.is_signed)
+
+
+class ProcessVerifier:
+    """Verifies jobs of one chain. `domain` as `signbytes.compute_domain` makes it."""
+
+    def __init__(self, domain: Hash32, processes: int = 1) -> None:
+        self._domain = domain
+        self._processes = processes
+        self._pool: ProcessPoolExecutor | None = None
+        self._jobs = 0
+        self._limiter = trio.CapacityLimiter(processes + 1)
+        self._fallback = SignatureChecker(domain)
+        self._used_at = 0.0
+
+    async def verify(self, run: VerifyRun) -> RunResult:
+        self._jobs += 1
+        try:
+            pool = self._open()
+            try:
+                return await trio.to_thread.run_sync(
+                    lambda: pool.submit(_work, run).result(JOB_SECONDS), limiter=self._limiter, abandon_on_cancel=True
+                )
+            except (BrokenProcessPool, TimeoutError, RuntimeError) as error:
+                log.warning("a verification process has failed (%s): verifying in a thread", error)
+                self._drop(pool)
+                return await trio.to_thread.run_sync(
+                    verify_run, run, self._fallback.is_signed, limiter=self._limiter, abandon_on_cancel=True
+                )
+        finally:
+            self._jobs -= 1
+            self._used_at = trio.current_time()
+
+    async def run(self) -> None:
+        """Stop idle processes, until cancelled; then stop all of them."""
+        try:
+            while True:
+                await trio.sleep(IDLE_SECONDS / 2)
+                if self._pool is not None and not self._jobs and trio.current_time() - self._used_at >= IDLE_SECONDS:
+                    self._drop(self._pool)
+        finally:
+            if self._pool is not None:
+                self._drop(self._pool)
+
+    def _open(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # spawn: a fork would copy trio's state, the database's lock and half a gigabyte
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._processes, context, _set_up, (self._domain,))
+        return self._pool
+
+    def _drop(self, pool: ProcessPoolExecutor) -> None:
+        """Its processes end with the job they have, which takes a second at most."""
+        if self._pool is pool:
+            self._pool = None
+        pool.shutdown(wait=False, cancel_futures=True)
