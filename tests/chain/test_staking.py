@@ -191,6 +191,7 @@ def test_power_is_stake_in_a_coarse_unit() -> None:
         ({"max_candidates": 99}, "max_candidates: expected at least max_validators, 100, got 99"),
         ({"minimum_self_stake": 1}, "minimum_self_stake: expected"),
         ({"epoch_seconds": 1}, "unbonding_seconds: expected at most 4092 epochs of 1 s, got 604800 s"),
+        ({"unbonding_seconds": 1_199}, "unbonding_seconds: expected at least two epochs of 600 s, got 1199"),
         ({"dispute_contract": b""}, "dispute_contract: expected 20 bytes, got 0"),
         ({"double_sign_bps": 10_001}, "double_sign_bps: expected 0 to 10000"),
     ],

@@ -89,6 +89,11 @@ class StakingParameters:
             raise ValueError(
                 f"max_candidates: expected at least max_validators, {self.max_validators}, got {self.max_candidates}"
             )
+        if self.unbonding_seconds < 2 * self.epoch_seconds:
+            # evidence counts until one unbonding period after its epoch was announced: else it would be late at once
+            raise ValueError(
+                f"unbonding_seconds: expected at least two epochs of {self.epoch_seconds} s, got {self.unbonding_seconds}"
+            )
         if self.epochs_kept > MAX_EPOCHS_KEPT:
             raise ValueError(
                 f"unbonding_seconds: expected at most {MAX_EPOCHS_KEPT - 4} epochs of {self.epoch_seconds} s, "

@@ -21,7 +21,7 @@ from dmchain.marketplace_vm.precompiles.staking_interface import WHOLE_STAKE
 from tests.marketplace_vm.staking.model import Epoch, Model, Refused
 from tests.marketplace_vm.staking.rig import DISPUTES, ETHER, StakingChain, account, founder, key_of
 
-EXAMPLES = int(os.environ.get("DMCHAIN_STAKING_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("DMCHAIN_STAKING_EXAMPLES", "25"))
 FOUNDERS = ["v0", "v1", "v2", "v3", "v4", "v5", "v6"]
 NEWCOMERS = ["n0", "n1", "n2"]
 PEOPLE = ["dora", "emil", *FOUNDERS[:3], NEWCOMERS[0]]
@@ -29,6 +29,8 @@ PEOPLE = ["dora", "emil", *FOUNDERS[:3], NEWCOMERS[0]]
 founders = st.sampled_from(FOUNDERS)
 validators = st.sampled_from([*FOUNDERS, *NEWCOMERS])
 people = st.sampled_from(PEOPLE)
+picks = st.integers(0, 99)
+"""Which delegation: one that exists, see `pick`."""
 amounts = st.one_of(
     st.sampled_from([1, 2, 3, 7, ETHER, ETHER + 1, 10 * ETHER - 1, 3 * ETHER // 7]), st.integers(1, 12 * ETHER)
 )
@@ -82,13 +84,24 @@ class Life(RuleBasedStateMachine):
         arguments = self.chain.registration(name, 500)
         self.act(lambda: self.model.register(name, stake, 500), name, "register", *arguments, value=stake)
 
-    @rule(name=validators, who=people, amount=parts)
-    def undelegate(self, name: str, who: str, amount: int | None) -> None:
+    def pick(self, number: int) -> tuple[str, str]:
+        """A delegation with stake in it; now and then any pair."""
+        held = [
+            (name, who) for name, pool in self.model.pools.items() for who, stake in pool.stakes.items() if stake.shares
+        ]
+        if number >= 95 or not held:
+            return [*FOUNDERS, *NEWCOMERS][number % 10], PEOPLE[number % 6]
+        return held[number % len(held)]
+
+    @rule(number=picks, amount=parts)
+    def undelegate(self, number: int, amount: int | None) -> None:
+        name, who = self.pick(number)
         given = WHOLE_STAKE if amount is None else amount
         self.act(lambda: self.model.undelegate(name, who, amount), who, "undelegate", account(name), given)
 
-    @rule(source=validators, to=validators, who=people, amount=parts)
-    def redelegate(self, source: str, to: str, who: str, amount: int | None) -> None:
+    @rule(number=picks, to=validators, amount=parts)
+    def redelegate(self, number: int, to: str, amount: int | None) -> None:
+        source, who = self.pick(number)
         given = WHOLE_STAKE if amount is None else amount
         self.act(
             lambda: self.model.redelegate(source, to, who, amount),
@@ -99,8 +112,9 @@ class Life(RuleBasedStateMachine):
     def withdraw_unbonded(self, who: str) -> None:
         self.act(lambda: self.model.withdraw_unbonded(who), who, "withdrawUnbonded")
 
-    @rule(name=validators, who=people)
-    def withdraw_rewards(self, name: str, who: str) -> None:
+    @rule(number=picks)
+    def withdraw_rewards(self, number: int) -> None:
+        name, who = self.pick(number)
         outcome = self.chain.call(who, "withdrawRewards", account(name))
         if outcome.success:
             paid = int.from_bytes(outcome.output, "big")
@@ -122,8 +136,9 @@ class Life(RuleBasedStateMachine):
 
         self.act(run, name, "withdrawCommission")
 
-    @rule(name=validators, who=people)
-    def settle(self, name: str, who: str) -> None:
+    @rule(number=picks)
+    def settle(self, number: int) -> None:
+        name, who = self.pick(number)
         self.act(lambda: self.model.open(name, who) and None, "anybody", "settle", account(name), account(who))
 
     @rule(name=validators)

@@ -131,7 +131,7 @@ def test_every_proposer_has_its_turn_by_stake() -> None:
         [founder("big", 30 * ETHER), founder("small", 10 * ETHER)],
         block_reward=REWARD,
         epoch_seconds=10**6,
-        unbonding_seconds=10**6,
+        unbonding_seconds=2 * 10**6,
     )
     chain.blocks(40)
     assert is_owed(chain, "big", "big", 30 * REWARD)
