@@ -125,7 +125,8 @@ async def open_node(settings: NodeSettings) -> AsyncIterator[Node]:
             initial_pool_head(chain, settings.production.gas_limit),
             settings.mempool,
         )
-        announce = _Announcer()
+        # a node of a network says what was decided, with round and signatures (node.consensus.host)
+        announce = _Announcer(logging.INFO if settings.network is None else logging.DEBUG)
         producer = Producer(chain, pool, settings.production, DecideAlone(), on_block=announce)
         producer.follow_head(())
         backend, methods = _make_backend(settings, producer)
@@ -165,11 +166,14 @@ async def _start_metrics(
 class _Announcer:
     """Tells the backend of blocks, once there is one."""
 
-    backend: ChainBackend | None = None
+    def __init__(self, level: int) -> None:
+        self._level = level
+        self.backend: ChainBackend | None = None
 
     def __call__(self, executed: ExecutedBlock) -> None:
         header = executed.block.header
-        log.info(
+        log.log(
+            self._level,
             "block %d 0x%s: %d transactions, gas %d",
             header.number,
             header.hash.hex()[:12],

@@ -323,6 +323,10 @@ class ConsensusHost:
             self.intake.send(peer, effect.message)
 
     async def _set_timer(self, effect: does.SetTimer) -> None:
+        if effect.kind is TimerKind.PROPOSE and effect.round > 0:
+            log.info(
+                "nothing decided in round %d", effect.round - 1, extra={"height": effect.height, "round": effect.round}
+            )
         self._timers.set(compute_timeout_ms(self.app.params, effect.kind, effect.round) / 1000, effect)
 
     def _remind(self, peer: int, height: int) -> None:

@@ -128,7 +128,7 @@ class Peering:
     # -- what the network tells ----------------------------------------------------------------------------------
     def on_peer(self, peer: Peer) -> None:
         self._peers[peer.number] = peer
-        log.info("connected", extra={"peer": "0x" + peer.node_id.hex()})
+        log.debug("connected", extra={"peer": "0x" + peer.node_id.hex()})
         if peer.status is not None:
             self._note_claim(peer, peer.status)
         waiting = [tx.hash for tx in self._executable()]
@@ -149,7 +149,7 @@ class Peering:
         self._claims.pop(peer.number, None)
         self._resting.pop(peer.number, None)
         self.host.forget_peer(peer.number)
-        log.info("disconnected: %s", reason, extra={"peer": "0x" + peer.node_id.hex()})
+        log.debug("disconnected: %s", reason, extra={"peer": "0x" + peer.node_id.hex()})
 
     async def on_message(self, peer: Peer, message: Push) -> None:
         match message:
