@@ -1,7 +1,7 @@
 """Verification of blocks in other processes: signatures are most of the work of block sync, and threads share one core.
 
-Processes are started when the first job comes and stopped when there has been none for a while. A job whose process dies
-is verified in a thread instead, and the next one starts a fresh process.
+Processes are started when the first job comes and stopped when there has been none for a while. Until they are up, and
+when one dies, jobs are verified in a thread.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Final
 
@@ -26,6 +26,9 @@ log = logging.getLogger("dmchain.sync")
 IDLE_SECONDS: Final = 30.0
 JOB_SECONDS: Final = 60.0
 """A job of 64 blocks with 300 signatures each takes one."""
+
+RETRY_SECONDS: Final = 60.0
+"""After a process has failed."""
 
 _checker: SignatureChecker | None = None
 """Of the worker process."""
@@ -47,6 +50,10 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
+def _greet() -> None:
+    """The first job of a process: it is up when this is done."""
+
+
 def _work(run: VerifyRun) -> RunResult:
     assert _checker is not None
     return verify_run(run, _checker.is_signed)
@@ -59,25 +66,29 @@ class ProcessVerifier:
         self._domain = domain
         self._processes = processes
         self._pool: ProcessPoolExecutor | None = None
+        self._greeting: Future[None] | None = None
         self._jobs = 0
         self._limiter = trio.CapacityLimiter(processes + 1)
-        self._fallback = SignatureChecker(domain)
+        self._own = SignatureChecker(domain)
         self._used_at = 0.0
+        self._retry_at = 0.0
 
     async def verify(self, run: VerifyRun) -> RunResult:
         self._jobs += 1
         try:
-            pool = self._open()
-            try:
-                return await trio.to_thread.run_sync(
-                    lambda: pool.submit(_work, run).result(JOB_SECONDS), limiter=self._limiter, abandon_on_cancel=True
-                )
-            except (BrokenProcessPool, TimeoutError, RuntimeError) as error:
-                log.warning("a verification process has failed (%s): verifying in a thread", error)
-                self._drop(pool)
-                return await trio.to_thread.run_sync(
-                    verify_run, run, self._fallback.is_signed, limiter=self._limiter, abandon_on_cancel=True
-                )
+            pool = self._ready_pool()
+            if pool is not None:
+                try:
+                    return await trio.to_thread.run_sync(
+                        lambda: pool.submit(_work, run).result(JOB_SECONDS),
+                        limiter=self._limiter,
+                        abandon_on_cancel=True,
+                    )
+                except (BrokenProcessPool, TimeoutError, RuntimeError) as error:
+                    self._fail(pool, error)
+            return await trio.to_thread.run_sync(
+                verify_run, run, self._own.is_signed, limiter=self._limiter, abandon_on_cancel=True
+            )
         finally:
             self._jobs -= 1
             self._used_at = trio.current_time()
@@ -93,12 +104,29 @@ class ProcessVerifier:
             if self._pool is not None:
                 self._drop(self._pool)
 
-    def _open(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            # spawn: a fork would copy trio's state, the database's lock and half a gigabyte
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._processes, context, _set_up, (self._domain,))
-        return self._pool
+    def _ready_pool(self) -> ProcessPoolExecutor | None:
+        """The pool when a process of it is up; begins to start one when there is none."""
+        pool, greeting = self._pool, self._greeting
+        if pool is None:
+            if trio.current_time() >= self._retry_at:
+                # spawn: a fork would copy trio's state, the database's lock and half a gigabyte
+                context = multiprocessing.get_context("spawn")
+                self._pool = ProcessPoolExecutor(self._processes, context, _set_up, (self._domain,))
+                self._greeting = self._pool.submit(_greet)
+            return None
+        if greeting is None or not greeting.done():
+            return None
+        error = greeting.exception()
+        if error is not None:
+            self._fail(pool, error)
+            return None
+        return pool
+
+    def _fail(self, pool: ProcessPoolExecutor, error: BaseException) -> None:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        log.warning("a verification process has failed: %s; verifying in a thread", reason)
+        self._retry_at = trio.current_time() + RETRY_SECONDS
+        self._drop(pool)
 
     def _drop(self, pool: ProcessPoolExecutor) -> None:
         """Its processes end with the job they have, which takes a second at most."""
