@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
+import socket
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevnetProcess]
     with DevnetProcess(tmp_path_factory.mktemp("network"), "--validators", "3", "--metrics") as node:
         yield node
         node.stop()
+        assert not Path(node.facts["validators"][0]["home"]).exists()
 
 
 def test_every_validator_is_a_process_that_answers(network: DevnetProcess) -> None:
@@ -174,32 +176,31 @@ def test_time_and_state_are_nobodys_to_set(network: DevnetProcess) -> None:
         assert failure.value.code == -32601
 
 
-def test_ctrl_c_ends_all_of_them_in_two_seconds(tmp_path: Path) -> None:
-    with DevnetProcess(tmp_path, "--validators", "2") as node:
-        status, seconds = node.stop()
-        assert status == 0
-        assert seconds < 2
-        assert not any(is_running(pid) for pid in pids(node))
-        assert not Path(node.facts["validators"][0]["home"]).exists()
-        assert "Traceback" not in node.log.read_text()
-
-
-def test_no_process_outlives_a_killed_parent_and_the_chain_goes_on_after_it(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    with DevnetProcess(tmp_path, "--validators", "2", "--home", str(home)) as node:
+def test_killed_stopped_or_failing_it_leaves_no_process_behind(tmp_path: Path) -> None:
+    """kill -9 of the parent, the same home again, Ctrl-C, and again with a port that is taken: one home throughout."""
+    options = ("--validators", "2", "--home", str(tmp_path / "home"))
+    with DevnetProcess(tmp_path, *options) as node:
         sent = node.call("eth_sendTransaction", {"from": node.accounts[0]["address"], "to": "0x" + "42" * 20})
         wait_for(lambda: node.call("eth_getTransactionReceipt", sent))
         children = pids(node)
         node.kill()
         wait_for(lambda: not any(is_running(pid) for pid in children), 5)
-    with DevnetProcess(tmp_path, "--validators", "2", "--home", str(home)) as node:
+    with DevnetProcess(tmp_path, *options) as node:
         assert node.call("eth_getTransactionReceipt", sent)["status"] == "0x1"
         children = pids(node)
-        os.kill(children[1], signal.SIGKILL)
-        assert node.process.wait(timeout=5) == 1
+        status, seconds = node.stop()
+        assert status == 0
+        assert seconds < 2
         assert not any(is_running(pid) for pid in children)
-    assert "error: validator-1" in node.log.read_text()
-    assert "was ended by SIGKILL: the network is stopped" in node.log.read_text()
+        assert "Traceback" not in node.log.read_text()
+    config = tomllib.loads((tmp_path / "home" / "validator-1" / "config.toml").read_text())
+    port = int(config["p2p"]["listen"].rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(AssertionError) as failure:
+        DevnetProcess(tmp_path, *options)
+    assert re.search(
+        r"error: validator-1 \(process \d+\) has ended with status 1: the network is stopped", str(failure.value)
+    )
+    assert f"cannot listen on 127.0.0.1:0 or 127.0.0.1:{port}" in str(failure.value)
 
 
 def test_a_home_of_another_size_is_refused(tmp_path: Path) -> None:
