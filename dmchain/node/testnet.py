@@ -124,23 +124,28 @@ def write_home(
     if home.config.exists():
         raise StorageError(f"{home.path}: exists already", hint="use another directory; nothing was changed")
     home.path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-    home.keys.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
-    password = os.urandom(16).hex()
-    write_atomically(home.keys / PASSWORD_FILE, password.encode() + b"\n", mode=PRIVATE_FILE)
-    stored = save_key(validator.consensus_key, home.keys, password, is_light=is_light)
+    keys = write_validator_keys(home, validator.consensus_key, is_light=is_light)
     write_atomically(home.keys / NODE_KEY_FILE, validator.node_key.secret.hex().encode() + b"\n", mode=PRIVATE_FILE)
-    FileJournal.create(home.keys / JOURNAL_FILE, validator.consensus_key.address).close()
     write_atomically(home.genesis, json.dumps(genesis, indent=2).encode() + b"\n")
     values = {
         "rpc.port": validator.rpc_port,
         "production.coinbase": "0x" + validator.operator.hex(),
         "p2p.listen": f"{validator.p2p_host}:{validator.p2p_port}",
-        "validator.key_file": f"keys/{stored.path.name}",
-        "validator.password_file": f"keys/{PASSWORD_FILE}",
+        **keys,
         **(settings or {}),
     }
     write_atomically(home.config, render_config(values).encode())
     return home
+
+
+def write_validator_keys(home: Home, key: PrivateKey, *, is_light: bool = False) -> dict[str, str]:
+    """Put a new consensus key, its password file and its empty sign journal into a home; return their settings."""
+    home.keys.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+    password = os.urandom(16).hex()
+    write_atomically(home.keys / PASSWORD_FILE, password.encode() + b"\n", mode=PRIVATE_FILE)
+    stored = save_key(key, home.keys, password, is_light=is_light)
+    FileJournal.create(home.keys / JOURNAL_FILE, key.address).close()
+    return {"validator.key_file": f"keys/{stored.path.name}", "validator.password_file": f"keys/{PASSWORD_FILE}"}
 
 
 def save_operator(home: Home, operator: PrivateKey, *, is_light: bool = False) -> None:

@@ -155,17 +155,19 @@ def test_stake_moves_by_command_and_reasons_are_told(network: DevnetProcess) -> 
 
 
 def test_an_account_becomes_a_validator_by_command(network: DevnetProcess, tmp_path: Path) -> None:
-    password = tmp_path / "password"
-    password.write_text("secret\n")
-    made = dmchain("keys", "new", "--keys", str(tmp_path), "--password-file", str(password), "--light", "--json")
-    consensus = json.loads(made)
+    home = tmp_path / "home"
+    genesis = Path(network.facts["validators"][0]["home"]) / "genesis.json"
+    dmchain("init", "--home", str(home), "--genesis", str(genesis), "--validator")
     dmchain(
-        "stake", "register", "--consensus-key-file", consensus["file"], "--consensus-password-file", str(password),
-        "--amount", "2000dm", "--commission", "2.5%", "--rpc", network.url, "--devnet-account", "4",
+        "stake", "register", "--home", str(home), "--amount", "2000dm", "--commission", "2.5%",
+        "--rpc", network.url, "--devnet-account", "4",
     )  # fmt: skip
     operator = network.accounts[4]["address"]
     found = json.loads(dmchain("stake", "validator", operator, "--rpc", network.url, "--json"))
-    assert (found["consensus"], found["commissionBps"], found["status"]) == (consensus["address"], 250, "active")
+    key_file = home / tomllib.loads((home / "config.toml").read_text())["validator"]["key_file"]
+    assert found["consensus"].lower() == "0x" + key_file.stem
+    assert (found["commissionBps"], found["status"]) == (250, "active")
+    assert (home / "keys" / "sign.journal").exists()
     assert found["seated"] and not found["inSet"]  # from the next epoch on
 
 

@@ -54,7 +54,7 @@ from dmchain.node.network.transport import Endpoint
 from dmchain.node.node import ENGINES, Node, NodeSettings, open_node
 from dmchain.node.parent import end_with_parent
 from dmchain.node.production import ProductionConfig
-from dmchain.node.testnet import NODE_KEY_FILE
+from dmchain.node.testnet import NODE_KEY_FILE, write_validator_keys
 from dmchain.rpc.config import MethodLimits, ServerConfig
 
 MAX_ACCOUNTS = 1000
@@ -225,12 +225,16 @@ async def _run_until_signal(settings: NodeSettings, report: Any) -> None:
 @click.option("--chain-id", type=click.IntRange(1, UINT64_MAX), default=DEFAULT_CHAIN_ID, show_default=True,
               help="Of a new genesis, where --genesis names none.")  # fmt: skip
 @click.option("--coinbase", type=ADDRESS, help="Who gets the tips of this node's blocks.")
-def init(home: Path, genesis_file: Path | None, chain_id: int, coinbase: bytes | None) -> None:
+@click.option("--validator", "is_validator", is_flag=True, help="With a new consensus key and its sign journal.")
+def init(
+    home: Path, genesis_file: Path | None, chain_id: int, coinbase: bytes | None, is_validator: bool
+) -> None:
     """Make a home directory with config.toml and genesis.json.
 
     \b
     Example:
       dmchain init --home ./my-node && dmchain node --home ./my-node
+      dmchain init --home ./my-node --genesis genesis.json --validator
     """
     with open_home(home, create=True) as place:
         for path in (place.config, place.genesis):
@@ -245,6 +249,10 @@ def init(home: Path, genesis_file: Path | None, chain_id: int, coinbase: bytes |
             click.echo("the genesis funds the ten public test accounts: for trials only", err=True)
         write_atomically(place.genesis, document)
         values = {} if coinbase is None else {"production.coinbase": checksum(coinbase)}
+        if is_validator:
+            key = PrivateKey(os.urandom(32))
+            values |= write_validator_keys(place, key)
+            click.echo(f"consensus key {checksum(key.address)}: `dmchain stake register` makes it a validator's", err=True)
         write_atomically(place.config, render_config(values).encode())
         place.keys.mkdir(mode=0o700, exist_ok=True)
         click.echo(f"made {home}: edit config.toml, then run `dmchain node --home {home}`", err=True)
