@@ -314,3 +314,51 @@ def test_newcomers_share_the_loss_of_the_stake_of_then_but_do_not_add_to_it() ->
     (notice,) = punish(chain, "v0", height=1)
     assert notice.lost == 10 * ETHER * notice.fraction // WAD
     assert chain.stake_of("v0", "late") == 30 * ETHER * (40 * ETHER - notice.lost) // (40 * ETHER)
+
+
+def test_stake_that_leaves_in_the_announcing_block_is_no_part_of_the_set_and_free() -> None:
+    chain = twenty()
+    chain.do("dora", "delegate", account("v0"), value=10 * ETHER)
+    chain.do("dora", "delegate", account("v1"), value=10 * ETHER)
+    chain.next_epoch()
+    chain.begin(100)
+    chain.do("dora", "undelegate", account("v0"), WHOLE_STAKE)
+    chain.do("dora", "redelegate", account("v1"), account("v2"), WHOLE_STAKE)
+    assert chain.end()  # announces the set, without that stake
+    chain.block()
+    punish(chain, "v0", "v1")
+    assert chain.see("unbondings", account("dora"))[0][1] == 10 * ETHER
+    assert chain.stake_of("v2", "dora") == 10 * ETHER
+
+
+def test_a_proposer_that_is_punished_itself_is_paid_for_nobody() -> None:
+    chain = twenty(reporter_bps=100)
+    chain.block()
+    notices = punish(chain, "v1", "v19", "v2", height=1)
+    assert [notice.reward for notice in notices] == [0, 0, 0]
+    assert chain.validator("v19").commission == 0
+
+
+def test_the_tombstoned_cannot_be_jailed_back_to_life() -> None:
+    chain = twenty()
+    chain.block()
+    punish(chain, "v0", height=1)
+    chain.blocks(12, absent=["v0"])
+    chain.block(100, absent=["v0"])
+    assert chain.validator("v0").status == Status.TOMBSTONED
+    assert chain.validator("v0").jailed_until == 0
+
+
+def test_offences_count_together_for_exactly_one_unbonding_period() -> None:
+    fractions = []
+    for wait in (1_000, 1_001):
+        chain = twenty()
+        chain.block()
+        punish(chain, "v1", height=1)
+        offended = chain.now
+        for _ in range(9):
+            chain.block(100)
+        chain.block(offended + wait - chain.now, evidence=[chain.double_vote("v2", chain.number)], proposer="v19")
+        (second,) = [notice for notice in chain.notices[1:] if isinstance(notice, Tombstoned) and notice.height > 1]
+        fractions.append(second.fraction)
+    assert fractions[0] > fractions[1]
