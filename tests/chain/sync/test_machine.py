@@ -352,7 +352,7 @@ def test_the_configuration_must_be_positive() -> None:
     run_blocks=st.integers(1, 40),
     buffer=st.integers(1, 40),
 )
-@settings(CALM, max_examples=40)
+@settings(CALM, max_examples=25)
 def test_whatever_peers_do_it_executes_the_chain(
     seed: int,
     hostile: list[type[FakePeer]],

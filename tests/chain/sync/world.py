@@ -305,7 +305,7 @@ class SyncWorld:
         delay = peer.latency_ms + self.random.randrange(peer.latency_ms + 1)
         answer: Any = BlocksArrived(number, asked.request, blocks or ())
         if blocks is None or delay >= self.config.request_timeout_ms:
-            delay = self.config.request_timeout_ms
+            delay = self.config.request_timeout_ms - 1
             answer = RequestFailed(number, asked.request, "timed out")
 
         def arrive() -> None:
