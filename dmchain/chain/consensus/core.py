@@ -107,17 +107,17 @@ class Core:
     # -- heights -------------------------------------------------------------------------------------------------
     def _start(self, start: Start) -> list[Effect]:
         record = start.record
-        # 2: a journal ahead of the chain: what was signed there must not be signed again
-        is_observer = start.is_observer or (record is not None and record.height > start.height)
+        # a journal ahead of the chain: what was signed there must not be signed again
+        is_observer = start.is_observer or (record is not None and record.height > start.height)  # 2
         me = None if is_observer else start.validators.index_of(self.address)
         before, machine = self.machine, self._make_machine(start, me, self._is_signed)
         self.machine = machine
         self.height = start.height
         self._mark = None
-        if before is not None and before.height == self.height - 1:
+        if before is not None and before.height == self.height - 1:  # 1
             for vote in before.late_precommits():
                 self._add_to_last_commit(machine, vote)
-        if record is not None and record.height == start.height:
+        if record is not None and record.height == start.height:  # 3
             machine.restore(record)
         else:
             machine.effects.append(SetTimer(TimerKind.HEARTBEAT, self.height, 0))  # 7

@@ -116,6 +116,9 @@ class SimulatedNode:
             Halt: self._halt,
         }
 
+    def __repr__(self) -> str:
+        return f"node {self.index}"
+
     # -- life ----------------------------------------------------------------------------------------------------
     def boot(self, machine: MachineFactory) -> None:
         """Start with what is on disk."""

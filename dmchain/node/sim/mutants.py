@@ -255,6 +255,13 @@ class NoAdoption(HeightMachine):
         self.votes.polkas = []
 
 
+class PolkaNotShared(HeightMachine):
+    """A lock stays hidden until its holder proposes."""
+
+    def share_polka(self) -> None:
+        pass
+
+
 class NoPrecommitTimer(HeightMachine):
     """Waits for two thirds of one mind for ever."""
 
@@ -367,6 +374,7 @@ MUTANTS: Final = {
         Mutant("round-certificate-not-recorded", RoundCertificateNotRecorded),
         Mutant("no-skip", NoSkip),
         Mutant("no-adoption", NoAdoption),
+        Mutant("polka-not-shared", PolkaNotShared),
         Mutant("no-precommit-timer", NoPrecommitTimer),
         Mutant("no-propose-timer", NoProposeTimer),
         Mutant("sent-before-durable", SentBeforeDurable),

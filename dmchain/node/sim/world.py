@@ -25,8 +25,10 @@ from dmchain.node.sim.network import Network
 from dmchain.node.sim.plan import MILLISECOND, SECOND, FaultPlan
 from dmchain.node.sim.violation import Violation
 
-PROGRESS_BOUND: Final = 120 * SECOND
-"""Virtual time from healing until every correct node must have reached the target height."""
+PROGRESS_BASE: Final = 20 * SECOND
+PROGRESS_PER_HEIGHT: Final = 10 * SECOND
+"""From healing on every correct node must reach the target height within the base and so much for each height that the
+last of them lacks: twice the longest that thousands of worlds have taken."""
 EVENT_LIMIT: Final = 3_000_000
 
 Handler: TypeAlias = Callable[[int, Any], None]
@@ -109,6 +111,7 @@ class World:
             node.index: Byzantine(self, node.behaviour) for node in self.nodes if node.behaviour is not None
         }
         self.network = Network(self)
+        self._deadline = self._compute_deadline()
         for node_ in self.nodes:
             node_.timer_rate = 1 + self.rng.uniform(-plan.timer_skew, plan.timer_skew)
             node_.clock_offset = self.rng.randint(-plan.clock_skew, plan.clock_skew) + SECOND * 10
@@ -226,6 +229,11 @@ class World:
         self.network.heal()
         for node in self.nodes:
             node.clock_offset = 10 * SECOND
+        self._deadline = self._compute_deadline()
+
+    def _compute_deadline(self) -> int:
+        missing = self.plan.target_height - min([len(node.chain) for node in self.correct])
+        return self.now + PROGRESS_BASE + max(0, missing) * PROGRESS_PER_HEIGHT
 
     def note(self, node: SimulatedNode, decide: Decide) -> None:
         """Every decision is part of the trace, even when events are not."""
@@ -238,7 +246,6 @@ class World:
         for node in self.nodes:
             self.boot(node)
         heap, pop = self._heap, heapq.heappop
-        deadline = self.plan.heal_at + PROGRESS_BOUND
         check = 0
         while heap:
             self.now, _, handler, incarnation, data = pop(heap)
@@ -251,7 +258,7 @@ class World:
                     check = self.checkers.decisions
                     if self._is_done():
                         return self._outcome()
-                if self.now > deadline or self.events > EVENT_LIMIT:
+                if self.now > self._deadline or self.events > EVENT_LIMIT:
                     break
         heights = [len(node.chain) for node in self.correct]
         rounds = [node.core.machine.round if node.core.machine else None for node in self.correct]

@@ -16,6 +16,7 @@ from dmchain.chain.consensus.inputs import (
     TimerKind,
     Validity,
 )
+from dmchain.chain.consensus.machine import HeightMachine
 from dmchain.chain.consensus.messages import (
     NO_ROUND,
     BlockReply,
@@ -49,9 +50,9 @@ from tests.chain.consensus.bench import (
 PROPOSE, PREVOTE, PRECOMMIT = TimerKind.PROPOSE, TimerKind.PREVOTE, TimerKind.PRECOMMIT
 
 
-def locked_bench(me: int = 3) -> Bench:
+def locked_bench(me: int = 3, machine: type[HeightMachine] = HeightMachine) -> Bench:
     """Locked on A in round 0, waiting for precommits."""
-    bench = Bench(me)
+    bench = Bench(me, machine=machine)
     bench.hear(proposal("A", 0))
     bench.valid("A")
     bench.prevotes("A", 0, *[voter for voter in range(4) if voter != me][:2])
@@ -68,8 +69,9 @@ def test_every_own_message_is_durable_before_it_leaves() -> None:
     assert bench.prevotes("A", 0, 1, 2) == ["persist", "broadcast precommit A 0"]
 
 
-def test_the_record_of_a_precommit_holds_lock_body_and_own_messages() -> None:
-    record = locked_bench().records[-1]
+@pytest.mark.parametrize("machine", [HeightMachine])
+def test_the_record_of_a_precommit_holds_lock_body_and_own_messages(machine: type[HeightMachine]) -> None:
+    record = locked_bench(machine=machine).records[-1]
     assert (record.locked_round, record.locked_hash) == (0, block_hash("A"))
     assert record.blocks == (block("A"),)
     assert record.valid_polka == polka("A", 0, (0, 1, 3))
@@ -170,17 +172,18 @@ def test_a_record_of_a_height_below_means_nothing() -> None:
     assert bench.machine.me == 3
 
 
-def test_the_proof_of_the_round_survives_a_crash() -> None:
-    before = Bench()
+@pytest.mark.parametrize("machine", [HeightMachine])
+def test_the_proof_of_the_round_survives_a_crash(machine: type[HeightMachine]) -> None:
+    before = Bench(machine=machine)
     before.timeout(PROPOSE, 0)
     before.precommits(None, 0, 0, 1, 2)
     before.timeout(PRECOMMIT, 0)
     before.timeout(PROPOSE, 1)
-    bench = Bench(3, record=before.records[-1])
+    bench = Bench(3, record=before.records[-1], machine=machine)
     behind = RoundStatus(HEIGHT, 0, Step.PRECOMMIT, NO_ROUND, False, False, 0, 0)
     answers = bench.hear(behind)
     assert answers[0] == "send 9 VoteBundle"
-    sent = [effect.message for effect in bench.effects if isinstance(effect, fx.Send)][0]
+    sent = next(effect.message for effect in bench.effects if isinstance(effect, fx.Send))
     assert sent == VoteBundle(HEIGHT, tuple([precommit(None, 0, voter) for voter in (0, 1, 2)]))
 
 

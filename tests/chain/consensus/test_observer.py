@@ -38,7 +38,7 @@ def test_whoever_answers_the_period_ends_above_what_may_have_been_signed() -> No
     signed_height, group = 7, validator_set((1, 1, 1, 1))
     # a quorum of precommits for height 6 existed, its own among them; one validator is faulty and says anything low
     for faulty in (1, 2, 3):
-        decided = {index: signed_height - 2 for index in (1, 2, 3)}  # precommitted 6, so decided 5
+        decided = dict.fromkeys((1, 2, 3), signed_height - 2)  # precommitted 6, so decided 5
         decided[faulty] = 0
         for answering in combinations((1, 2, 3), 3):
             period = ObserverPeriod(address(0))

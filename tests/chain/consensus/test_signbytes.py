@@ -56,7 +56,7 @@ VECTORS: list[tuple[Signable, str, str, str]] = [
 
 def test_the_domain_is_of_chain_id_and_genesis() -> None:
     assert DOMAIN.hex() == "3c987e025b7cf68730a4b23d494767237ead8dd63250abee2418075a7db846f4"
-    assert DOMAIN == keccak(b"dmchain consensus v1" + (1337).to_bytes(8, "big") + b"\x11" * 32)
+    assert keccak(b"dmchain consensus v1" + (1337).to_bytes(8, "big") + b"\x11" * 32) == DOMAIN
     assert compute_domain(1338, Hash32(b"\x11" * 32)) != DOMAIN
     assert compute_domain(1337, Hash32(b"\x12" * 32)) != DOMAIN
 
