@@ -1,0 +1,44 @@
+"""Validators that misbehave on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING
+
+from dmchain.chain.consensus.encoding import encode_message
+from dmchain.chain.consensus.messages import NO_ROUND, Message, Vote
+from dmchain.chain.consensus.signbytes import sign_digest
+from dmchain.chain.primitives.types import Hash32
+from dmchain.node.consensus.validator import ValidatorNode
+
+if TYPE_CHECKING:
+    from tests.simulation.full_node import FullNode
+
+
+class Equivocator:
+    """Sends a second, contradicting vote after each of its own, a few of them different ones to each peer."""
+
+    def __init__(self, node: FullNode, validator: ValidatorNode, rng: Random) -> None:
+        self._key = node.consensus_key
+        self._validator = validator
+        self._rng = rng
+        self._honest = validator.host.intake.broadcast
+
+    def install(self) -> None:
+        self._validator.host.intake.broadcast = self._broadcast  # type: ignore[method-assign]
+
+    def _broadcast(self, message: Message) -> None:
+        self._honest(message)
+        if isinstance(message, Vote):
+            for peer in self._validator.peering.peers():
+                value = None if message.block_hash is not None else Hash32(self._rng.randbytes(32))
+                if self._rng.random() < 0.2:
+                    value = Hash32(self._rng.randbytes(32))
+                lie = self._sign(replace(message, block_hash=value, valid_round=NO_ROUND, signature=b""))
+                self._validator.peering.send(peer, encode_message(lie), has_body=False)
+
+    def _sign(self, vote: Vote) -> Vote:
+        domain = self._validator.host.intake._checker.domain
+        parity, r, s = self._key.sign(sign_digest(domain, vote))
+        return vote.signed(r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((parity,)))
