@@ -73,7 +73,10 @@ class Queue:
 
 
 def settle_unbonding(slots: Slots, entry: Unbonding) -> tuple[Unbonding, int]:
-    """Return the entry after the slashes it is liable for, and what they take from it in wei."""
+    """Return the entry after the slashes it is liable for, and what they take from it in wei.
+
+    The origin's comes first. Whoever stores the entry keeps `origin_amount` within `amount`.
+    """
     burned = 0
     if entry.origin != ZERO_ADDRESS:
         tombstone = load_tombstone(slots, entry.origin)
@@ -85,9 +88,5 @@ def settle_unbonding(slots: Slots, entry: Unbonding) -> tuple[Unbonding, int]:
         if tombstone is not None and tombstone.is_liable(entry.left_in_block):
             lost = compute_burn(entry.amount, tombstone.fraction)
             burned += lost
-            entry = entry._replace(
-                amount=entry.amount - lost,
-                slashed=True,
-                origin_amount=min(entry.origin_amount, entry.amount - lost),
-            )
+            entry = entry._replace(amount=entry.amount - lost, slashed=True)
     return entry, burned

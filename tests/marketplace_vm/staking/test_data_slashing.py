@@ -119,3 +119,21 @@ def test_part_of_an_entry_is_slashed_once_for_each_reason() -> None:
     assert chain.see("unbondings", account("v0"))[0][1] == kept
     chain.do(DISPUTES, "slashForData", account("v0"), ETHER, [])
     assert chain.see("unbondings", account("v0"))[0][1] == kept - ETHER
+
+
+def test_a_withdrawal_that_a_dispute_took_from_owes_its_former_validator_no_more_than_is_left() -> None:
+    chain = twenty()
+    chain.accounts.add(DISPUTES)
+    chain.do("v1", "delegate", account("v0"), value=10 * ETHER)
+    chain.next_epoch()
+    chain.block()
+    height = chain.number
+    chain.do("v1", "redelegate", account("v0"), account("v1"), WHOLE_STAKE)
+    chain.do("v1", "undelegate", account("v1"), WHOLE_STAKE)
+    whole = chain.see("unbondings", account("v1"))[0][1]
+    chain.do(DISPUTES, "slashForData", account("v1"), whole - 3, [])
+    (notice,) = punish(chain, "v0", height=height)
+    assert chain.see("unbondings", account("v1"))[0][1] == 3 - -(-3 * notice.fraction // WAD) == 2
+    (notice,) = punish(chain, "v1", height=height)
+    chain.do(DISPUTES, "slashForData", account("v1"), 1, [])
+    assert chain.see("unbondings", account("v1"))[0][1] == 0

@@ -362,3 +362,15 @@ def test_offences_count_together_for_exactly_one_unbonding_period() -> None:
         (second,) = [notice for notice in chain.notices[1:] if isinstance(notice, Tombstoned) and notice.height > 1]
         fractions.append(second.fraction)
     assert fractions[0] > fractions[1]
+
+
+def test_taking_everything_out_of_a_slashed_pool_leaves_no_shares_behind() -> None:
+    chain = twenty()
+    chain.do("dora", "delegate", account("v0"), value=40)
+    chain.next_epoch()
+    (notice,) = punish(chain, "v0")
+    value = chain.stake_of("v0", "dora")
+    assert value == 37  # 40 shares at a little less than 0.95 wei
+    chain.do("dora", "undelegate", account("v0"), value)
+    assert chain.see("delegation", account("v0"), account("dora"))[2] == 0
+    assert notice.fraction > FIVE_PERCENT
