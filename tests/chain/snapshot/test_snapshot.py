@@ -312,6 +312,7 @@ def test_headers_must_hang_together_and_be_the_manifests() -> None:
         (swapped(HeaderEntry), "does not follow"),
         (without(CodeEntry), "missing"),
         (twice(CodeEntry), "not that of account"),
+        (lambda e: [CodeEntry(x.code + b"\0") if isinstance(x, CodeEntry) else x for x in e], "not that of account"),
         (lambda e: [replace(e[0], facts=b""), replace(e[1], facts=b""), *e[2:]], "record 1: missing"),  # type: ignore[type-var]
         (
             lambda e: [e[0], replace(e[1], facts=e[2].facts), *e[2:]],  # type: ignore[type-var, union-attr]

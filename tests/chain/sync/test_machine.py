@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dmchain.chain.sync.events import (
     Applied,
     ApplyFailed,
+    BlocksArrived,
     PeerStatus,
     RequestBlocks,
     Start,
@@ -138,6 +139,14 @@ def test_a_peer_that_lies_about_its_height_is_passed_over() -> None:
     assert "which it claimed to have" in world.slow[0]
 
 
+def test_an_empty_reply_takes_the_claim_back() -> None:
+    machine = SyncWorld(STEADY, []).machine
+    (asked,) = machine.step(0, PeerStatus(5, 10, 1))
+    assert asked == RequestBlocks(5, 1, 1, 10)
+    assert machine.step(10, BlocksArrived(5, 1, ())) == []
+    assert machine.step(20, PeerStatus(5, 10, 1)) == [RequestBlocks(5, 2, 1, 10)]
+
+
 def test_a_peer_that_leaves_is_replaced() -> None:
     world = SyncWorld(STEADY, [Silent(STEADY, 1)])
     world.after(500, lambda: world.disconnect(0))
@@ -167,11 +176,13 @@ def test_the_block_needed_next_is_asked_for_though_the_buffer_is_full() -> None:
 
 
 # -- a quorum that errs ------------------------------------------------------------------------------------------
-def test_it_halts_on_a_final_block_that_hangs_elsewhere() -> None:
+@pytest.mark.parametrize("run_blocks", [1, 5, 64])
+def test_it_halts_on_a_final_block_that_hangs_elsewhere(run_blocks: int) -> None:
+    """In the middle of a job or at the beginning of one that ran beside the job before."""
     chain = SignedChain(TEAM).grow(20)
     chain.append(chain.make_body(parent_hash=b"\x13" * 32))
     chain.grow(3)
-    world = SyncWorld(chain, [FakePeer(chain)])
+    world = SyncWorld(chain, [FakePeer(chain)], config=SyncConfig(run_blocks=run_blocks))
     world.run(20_000)
     assert world.halted is not None
     assert world.halted.height == 21
@@ -277,7 +288,8 @@ def grow_while_running(world: SyncWorld, every_ms: int, until_ms: int) -> None:
 def test_it_hands_over_to_a_chain_with_short_block_times() -> None:
     """50 ms a block: by the time a block is fetched and executed there are three more."""
     chain = SignedChain(TEAM).grow(20)
-    world = SyncWorld(chain, [FakePeer(chain, 80, key.address) for key in TEAM.keys], apply_ms=5)
+    peers: list[FakePeer] = [FakePeer(chain, 150, key.address) for key in TEAM.keys]
+    world = SyncWorld(chain, peers, apply_ms=5, status_ms=20)
     grow_while_running(world, 50, 20_000)
     world.run(20_000)
     assert world.handed_over is not None
