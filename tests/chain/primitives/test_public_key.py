@@ -34,7 +34,8 @@ def test_what_recovers_verifies_and_nothing_else(secret: bytes, digest: bytes, o
 @given(secrets, secrets, digests)
 @settings(max_examples=40, deadline=None)
 def test_another_keys_signature_does_not_verify(one: bytes, two: bytes, digest: bytes) -> None:
-    if one != two:
+    # of the digest zero, whoever has the mirrored key has the same signatures
+    if one != two and any(digest):
         assert not PublicKey(PrivateKey(one).public_key).verify(digest, sign(PrivateKey(two), digest))
 
 
