@@ -18,7 +18,7 @@ import trio
 
 from dmchain.chain.blockchain import Blockchain, ExecutedBlock
 from dmchain.chain.consensus.messages import SignRecord
-from dmchain.chain.genesis import parse_genesis
+from dmchain.chain.genesis import DEFAULT_GAS_LIMIT, parse_genesis
 from dmchain.chain.mempool import Mempool
 from dmchain.chain.primitives.crypto import PrivateKey, keccak
 from dmchain.chain.primitives.transaction import DYNAMIC_FEE, Transaction, UnsignedTransaction, sign_transaction
@@ -243,6 +243,7 @@ class World:
         staking: Mapping[str, Any] | None = None,
         founders: int | None = None,
         neighbours: Mapping[int, Iterable[int]] | None = None,
+        gas_limit: int = DEFAULT_GAS_LIMIT,
     ) -> None:
         """`founders` of the nodes validate from block 1 on, all by default. `neighbours` of each node by number."""
         self.seed = seed
@@ -261,6 +262,7 @@ class World:
             [node.planned for node in self.nodes[: founders or count]],
             funded,
             chain_id=CHAIN_ID,
+            gas_limit=gas_limit,
             consensus={**FAST, **(consensus or {})},
             staking=staking,
         )

@@ -20,6 +20,7 @@ from dmchain.chain.staking import STAKING
 from dmchain.chain.staking.possession import prove_possession
 from dmchain.chain.staking.readers import read_validator
 from dmchain.marketplace_vm.state import read_slot
+from dmchain.node.consensus.host import Halted
 from dmchain.node.network.messages import ConsensusMessage
 from tests.deterministic import run_simulation
 from tests.simulation.byzantine import Equivocator
@@ -76,6 +77,30 @@ def test_an_idle_network_makes_a_block_at_each_heartbeat() -> None:
         assert {node.height for node in world.nodes} == {2}
 
     simulate(scenario, 1, 4)
+
+
+def test_blocks_as_large_as_they_may_be_reach_everybody() -> None:
+    """As proposals, as decisions, and in block sync."""
+
+    async def scenario(world: World) -> None:
+        await world.start(0, 1, 2)
+        await trio.sleep(1)
+        for number in range(50):
+            account = number % 5
+            nonce = world.load.nonces[account]
+            world.load.nonces[account] += 1
+            tx = transfer(world.accounts[account], nonce, b"\x77" * 20, 1, bytes(120_000), 1_300_000)
+            world.nodes[0].submit(tx)
+            world.load.accepted.append(tx)
+        await world.until_mined(seconds=60)
+        chain = world.nodes[0].chain
+        sizes = [len(block.encode()) for n in range(1, chain.head.number + 1) if (block := chain.view.blocks.block(n))]
+        assert max(sizes) > 3_000_000
+        await world.start(3)
+        await world.until_height(chain.head.number, seconds=30)
+
+    patient = {"proposeMs": 3_000, "messageDelayMs": 3_000}
+    simulate(scenario, 1, 4, consensus=patient, gas_limit=200_000_000)
 
 
 # -- partitions ------------------------------------------------------------------------------------------------------
@@ -298,17 +323,17 @@ def tombstoned(node: FullNode, operator: Address) -> bool:
 # -- byzantine -------------------------------------------------------------------------------------------------------
 
 
-def equivocate(node: FullNode, rng: Random) -> None:
+def equivocate(node: FullNode, rng: Random, *, is_lazy: bool) -> None:
     """Have a node vote for something else as well, to everybody."""
     node.world.checker.byzantine.add(node.consensus_key.address)
-    node.tamper = lambda validator: Equivocator(node, validator, rng).install()
+    node.tamper = lambda validator: Equivocator(node, validator, rng, is_lazy=is_lazy).install()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_equivocator_is_convicted_in_a_block_and_the_rest_go_on(seed: int) -> None:
     async def scenario(world: World) -> None:
         villain = world.nodes[2]
-        equivocate(villain, Random(seed))
+        equivocate(villain, Random(seed), is_lazy=seed % 2 == 1)
         await world.start()
         world.nursery.start_soon(world.load.run, 15, 4.0)
         await world.until(lambda: bool(world.checker.evidence), 30, "evidence in a block")
@@ -358,5 +383,31 @@ def test_clocks_that_are_wrong_or_jump_back_stop_nothing() -> None:
         await world.until_mined()
         header = world.nodes[2].chain.head
         assert abs(header.timestamp - world.clock()) < 30
+
+    simulate(scenario, 1, 4)
+
+
+# -- one that disagrees ----------------------------------------------------------------------------------------------
+
+
+def test_a_node_that_finds_a_decided_block_invalid_halts_and_the_rest_go_on() -> None:
+    """Whether it meets the block in consensus or in block sync; and it does not vote when it is started again."""
+
+    async def scenario(world: World) -> None:
+        world.expects_failures = True
+        odd = world.nodes[3]
+        odd.tamper = lambda validator: setattr(validator.app, "validate", lambda candidate: "I do not like it")
+        await world.start()
+        await trio.sleep(1)
+        for _ in range(6):
+            world.load.send(at=world.nodes[0])
+            await trio.sleep(0.5)
+        await world.until_mined()
+        assert isinstance(odd.failure, Halted) and not odd.is_running
+        assert "invalid" in str(odd.failure) and odd.failure.hint
+        assert odd.height < 2 < world.nodes[0].height
+        await world.restart(3)
+        await world.until(lambda: not odd.is_running, 10, "halted again")
+        assert isinstance(odd.failure, Halted) and odd.life == 2 and odd.height < 2
 
     simulate(scenario, 1, 4)
