@@ -44,7 +44,13 @@ def test_the_same_again_is_signed_again() -> None:
     guard = SignGuard()
     guard.check(say(PREVOTE, 5, 1))
     guard.check(say(PREVOTE, 5, 1))
-    for other in (say(PREVOTE, 5, 1, B), say(PREVOTE, 5, 1, None), say(0, 5, 1), say(PRECOMMIT, 5, 0), say(PRECOMMIT, 4, 9)):
+    for other in (
+        say(PREVOTE, 5, 1, B),
+        say(PREVOTE, 5, 1, None),
+        say(0, 5, 1),
+        say(PRECOMMIT, 5, 0),
+        say(PRECOMMIT, 4, 9),
+    ):
         with pytest.raises(DoubleSignRefused, match="expected one after the prevote of height 5, round 1"):
             guard.check(other)
     guard.check(say(PRECOMMIT, 5, 1, B))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dmchain.chain.consensus.machine import HeightMachine
 from dmchain.chain.consensus.messages import (
-    NO_ROUND,
     Decision,
     Message,
     ProposalMessage,
@@ -50,9 +49,7 @@ def answer_status(machine: HeightMachine, status: RoundStatus) -> list[Message]:
     if status.round < machine.round:  # 53
         if machine.round_certificate:
             answers.append(VoteBundle(machine.height, machine.round_certificate))
-        status = RoundStatus(
-            status.height, machine.round, status.step, status.valid_round, False, False, 0, 0
-        )
+        status = RoundStatus(status.height, machine.round, status.step, status.valid_round, False, False, 0, 0)
     if machine.valid_polka is not None and machine.valid_round > status.valid_round:  # 54
         answers.append(machine.valid_polka)
     return answers + bundle_of_round(machine, status)
@@ -67,11 +64,10 @@ def bundle_of_round(machine: HeightMachine, status: RoundStatus) -> list[Message
     answers: list[Message] = []
     first = tallies.first_proposal()
     if first is not None and not status.has_proposal:
-        proposal = first.proposal
-        is_needed = first.polka is None and proposal.valid_round != NO_ROUND
-        if is_needed and proposal.valid_round == machine.valid_round:
-            first = ProposalMessage(proposal, None, machine.valid_polka)
-        answers.append(first)
+        # its proof is made here: what came with the proposal has not been looked at by anybody
+        has_proof = votes.has_polka(first.valid_round, first.block_hash)
+        proof = votes.polka_certificate(first.valid_round) if has_proof else None
+        answers.append(ProposalMessage(first, None, proof))
     if tallies.polka is not None and not status.has_polka:
         answers.append(votes.polka_certificate(machine.round))
     missing: list[Vote] = []

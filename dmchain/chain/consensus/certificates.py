@@ -26,17 +26,13 @@ def by_validator(votes: Iterable[Vote]) -> tuple[Vote, ...]:
     return tuple(sorted(votes, key=lambda vote: vote.validator))
 
 
-def make_polka(
-    height: int, round: int, block_hash: Hash32 | None, valid_round: int, prevotes: Iterable[Vote]
-) -> Polka:
+def make_polka(height: int, round: int, block_hash: Hash32 | None, valid_round: int, prevotes: Iterable[Vote]) -> Polka:
     """The polka of those `prevotes` of the round that are for (block_hash, valid_round)."""
     chosen = [vote for vote in prevotes if vote.block_hash == block_hash and vote.valid_round == valid_round]
     return Polka(height, round, valid_round, block_hash, by_validator(chosen))
 
 
-def make_commit(
-    height: int, round: int, block_hash: Hash32, precommits: Iterable[Vote]
-) -> CommitCertificate:
+def make_commit(height: int, round: int, block_hash: Hash32, precommits: Iterable[Vote]) -> CommitCertificate:
     """The certificate of those `precommits` of the round that are for `block_hash`."""
     chosen = [vote for vote in precommits if vote.block_hash == block_hash]
     return CommitCertificate(height, round, block_hash, by_validator(chosen))
@@ -53,9 +49,7 @@ def validate_polka(polka: Polka, validators: ValidatorSet, is_signed: Callable[[
     _validate("polka", polka.votes, expected, validators, is_signed)
 
 
-def validate_commit(
-    commit: CommitCertificate, validators: ValidatorSet, is_signed: Callable[[Vote], bool]
-) -> None:
+def validate_commit(commit: CommitCertificate, validators: ValidatorSet, is_signed: Callable[[Vote], bool]) -> None:
     """Raises InvalidCertificate unless `commit` is precommits worth a quorum for its block."""
     expected = (PRECOMMIT, commit.height, commit.round, NO_ROUND, commit.block_hash)
     _validate("commit certificate", commit.votes, expected, validators, is_signed)
@@ -76,8 +70,7 @@ def _validate(
             raise InvalidCertificate(f"{name}: expected votes of {expected}, got {content}")
         if not previous < vote.validator < len(validators):
             raise InvalidCertificate(
-                f"{name}: expected ascending validators below {len(validators)}, got {vote.validator} after"
-                f" {previous}"
+                f"{name}: expected ascending validators below {len(validators)}, got {vote.validator} after {previous}"
             )
         previous = vote.validator
         power += validators.powers[vote.validator]

@@ -52,9 +52,7 @@ class Commit:
         signature = self.signatures[validator]
         if signature is None:
             raise ValueError(f"validator {validator} has no part in the commit of height {self.height}")
-        return Vote(
-            PRECOMMIT, self.height, self.round, NO_ROUND, self.block_hash, validator, signature
-        )
+        return Vote(PRECOMMIT, self.height, self.round, NO_ROUND, self.block_hash, validator, signature)
 
     def signers(self) -> tuple[int, ...]:
         """Indices of those who signed, ascending."""
@@ -108,9 +106,7 @@ class Commit:
         return cls(height, round, Hash32(block_hash), tuple(signatures))
 
 
-def verify_commit(
-    commit: Commit, validators: ValidatorSet, is_signed: Callable[[Vote, ValidatorSet], bool]
-) -> int:
+def verify_commit(commit: Commit, validators: ValidatorSet, is_signed: Callable[[Vote, ValidatorSet], bool]) -> int:
     """Check every signature; return the power behind the commit.
 
     For what goes into a block or is stored: a commit with one bad signature is refused whole. Raises
@@ -134,8 +130,7 @@ def _verify(
 ) -> int:
     if len(commit.signatures) != len(validators):
         raise InvalidCertificate(
-            f"commit of height {commit.height}: expected {len(validators)} validators, got"
-            f" {len(commit.signatures)}"
+            f"commit of height {commit.height}: expected {len(validators)} validators, got {len(commit.signatures)}"
         )
     signers = commit.signers()
     available = sum([validators.powers[index] for index in signers])

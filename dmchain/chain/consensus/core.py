@@ -11,7 +11,8 @@ from typing import Any
 
 from dmchain.chain.consensus.catchup import answer_status, make_status
 from dmchain.chain.consensus.certificates import by_validator
-from dmchain.chain.consensus.effects import Ask, Broadcast, Effect, PeerAhead, PeerBehind, Send, SetTimer
+from dmchain.chain.consensus.effects import Ask, Broadcast, Effect, Evidence, PeerAhead, PeerBehind, Send, SetTimer
+from dmchain.chain.consensus.evidence import make_double_vote
 from dmchain.chain.consensus.inputs import (
     Input,
     Peer,
@@ -50,9 +51,7 @@ class Core:
     `halted` is set for good by a Halt: a node that disagrees with a quorum must not go on.
     """
 
-    def __init__(
-        self, address: Address | None, is_signed: IsSigned, machine: MachineFactory = HeightMachine
-    ) -> None:
+    def __init__(self, address: Address | None, is_signed: IsSigned, machine: MachineFactory = HeightMachine) -> None:
         """`address` of the consensus key, None for a node that only follows. `is_signed` checks votes inside
         certificates; single votes and proposals are checked by the host before they get here."""
         self.address = address
@@ -123,7 +122,7 @@ class Core:
             machine.effects.append(SetTimer(TimerKind.HEARTBEAT, self.height, 0))  # 7
         machine.effects.append(SetTimer(TimerKind.STUCK, self.height, 0))
         early, self._early = self._early, {}
-        for (kind, validator) in sorted(early):  # 8
+        for kind, validator in sorted(early):  # 8
             message, sender, is_timely = early[kind, validator]
             if isinstance(message, Vote):
                 machine.votes.add(message)
@@ -169,9 +168,7 @@ class Core:
         message = happened.message
         return self._messages[type(message)](machine, message, happened.sender, happened.is_timely)
 
-    def _vote(
-        self, machine: HeightMachine, vote: Vote, sender: Peer | None, is_timely: bool
-    ) -> bool:
+    def _vote(self, machine: HeightMachine, vote: Vote, sender: Peer | None, is_timely: bool) -> bool:
         if vote.height == self.height:
             machine.votes.add(vote)  # 38 to 40
             return True
@@ -181,9 +178,7 @@ class Core:
             self._add_to_last_commit(machine, vote)
         return False
 
-    def _proposal(
-        self, machine: HeightMachine, message: ProposalMessage, sender: Peer | None, is_timely: bool
-    ) -> bool:
+    def _proposal(self, machine: HeightMachine, message: ProposalMessage, sender: Peer | None, is_timely: bool) -> bool:
         proposal = message.proposal
         if proposal.height == self.height:
             machine.receive_proposal(message, sender, is_timely)
@@ -228,11 +223,17 @@ class Core:
 
     @staticmethod
     def _add_to_last_commit(machine: HeightMachine, vote: Vote) -> None:
-        """Line 46: a precommit that came after the decision still counts for its validator's reward."""
+        """Line 46: a precommit that came after the decision still counts for its validator's reward, or against it."""
         commit = machine.last_commit
-        if commit is None or vote.round != commit.round or vote.block_hash != commit.block_hash:
+        if commit is None or vote.round != commit.round:
             return
-        if any(vote.validator == known.validator for known in commit.votes):
+        known = next((other for other in commit.votes if other.validator == vote.validator), None)
+        if known is not None:
+            if not known.is_same_statement(vote) and vote.validator not in machine.late_culprits:
+                machine.late_culprits.add(vote.validator)
+                machine.effects.append(Evidence(make_double_vote(known, vote)))
+            return
+        if vote.block_hash != commit.block_hash:
             return
         votes = by_validator((*commit.votes, vote))
         machine.last_commit = CommitCertificate(commit.height, commit.round, commit.block_hash, votes)
@@ -243,25 +244,19 @@ class Core:
         machine.receive_polka(polka, sender)
         return True
 
-    def _commit(
-        self, machine: HeightMachine, commit: CommitCertificate, sender: Peer | None, is_timely: bool
-    ) -> bool:
+    def _commit(self, machine: HeightMachine, commit: CommitCertificate, sender: Peer | None, is_timely: bool) -> bool:
         if commit.height != self.height:
             return False
         machine.receive_commit(commit, sender)
         return True
 
-    def _bundle(
-        self, machine: HeightMachine, bundle: VoteBundle, sender: Peer | None, is_timely: bool
-    ) -> bool:
+    def _bundle(self, machine: HeightMachine, bundle: VoteBundle, sender: Peer | None, is_timely: bool) -> bool:
         if bundle.height != self.height:
             return False
         machine.receive_votes(bundle.votes, sender)
         return True
 
-    def _decision(
-        self, machine: HeightMachine, decision: Decision, sender: Peer | None, is_timely: bool
-    ) -> bool:
+    def _decision(self, machine: HeightMachine, decision: Decision, sender: Peer | None, is_timely: bool) -> bool:
         """Line 47: the certificate decides, the body still has to be valid here."""
         if decision.commit.height != self.height or machine.is_over():
             return False
@@ -272,9 +267,7 @@ class Core:
             machine.take_body(decision.block)
         return True
 
-    def _status(
-        self, machine: HeightMachine, status: RoundStatus, sender: Peer | None, is_timely: bool
-    ) -> bool:
+    def _status(self, machine: HeightMachine, status: RoundStatus, sender: Peer | None, is_timely: bool) -> bool:
         if sender is None:
             return False
         if status.height < self.height:
@@ -294,12 +287,10 @@ class Core:
                 machine.effects.append(Send(sender, BlockReply(self.height, block)))
         return False
 
-    def _block_reply(
-        self, machine: HeightMachine, reply: BlockReply, sender: Peer | None, is_timely: bool
-    ) -> bool:
+    def _block_reply(self, machine: HeightMachine, reply: BlockReply, sender: Peer | None, is_timely: bool) -> bool:
         if reply.height != self.height or reply.block.hash not in machine.wanted:
             return False
-        machine.take_body(reply.block)
+        machine.take_body(reply.block, is_timely)
         return True
 
     # -- being stuck ---------------------------------------------------------------------------------------------

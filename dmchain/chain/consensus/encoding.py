@@ -297,9 +297,7 @@ def _read_short_votes(
     for _ in range(reader.number(_COUNT, "votes", MAX_VALIDATORS)):
         validator = reader.validator()
         if validator <= previous:
-            raise DecodeError(
-                f"certificate: expected ascending validators, got {validator} after {previous}"
-            )
+            raise DecodeError(f"certificate: expected ascending validators, got {validator} after {previous}")
         previous = validator
         signature = reader.take(SIGNATURE_BYTES)
         votes.append(Vote(kind, height, round, valid_round, value, validator, signature))

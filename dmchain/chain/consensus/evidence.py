@@ -222,9 +222,7 @@ def describe(proof: Misbehaviour) -> str:
     if isinstance(proof, DoubleVote):
         what = f"two {KIND_NAMES[proof.first.kind]}s in round {proof.first.round}"
     elif isinstance(proof, Amnesia):
-        what = (
-            f"a prevote in round {proof.prevote.round} against its precommit in round {proof.precommit.round}"
-        )
+        what = f"a prevote in round {proof.prevote.round} against its precommit in round {proof.precommit.round}"
     else:
         what = f"two proposals in round {proof.first.round}"
     return f"validator {proof.validator} at height {proof.height}: {what}"

@@ -55,8 +55,8 @@ class WorkAvailable:
 class Received:
     """A message, whose single signatures (of a vote, of a proposal) the host has checked.
 
-    `is_timely`: of a fresh proposal, whether its block's time is plausible at the moment of arrival
-    (`timing.is_timely`). `sender` None is this node itself.
+    `is_timely`: of a fresh proposal, or of a body that comes apart from it, whether the block's time is plausible at the
+    moment of arrival (`timing.is_timely`); True as long as the body has not come. `sender` None is this node itself.
     """
 
     message: Message
@@ -105,6 +105,4 @@ class Rebroadcast:
     height: int
 
 
-Input: TypeAlias = (
-    Start | WorkAvailable | Received | Timeout | Value | Validity | Signed | Rebroadcast
-)
+Input: TypeAlias = Start | WorkAvailable | Received | Timeout | Value | Validity | Signed | Rebroadcast

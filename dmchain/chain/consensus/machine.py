@@ -1,6 +1,6 @@
 """One height: the rules of docs/consensus.md, whose line numbers stand at each arm as `# 17`.
 
-The machine holds the votes and the lock; `core.Core` gives it what happens and takes its effects. Every rule is a small
+`core.Core` gives the machine what happens and takes its effects; the state is height.py's. Every rule is a small
 method of its own, so that a test can break one (node/sim/mutants.py) and see what catches it.
 """
 
@@ -13,18 +13,13 @@ from dmchain.chain.consensus.certificates import InvalidCertificate, validate_co
 from dmchain.chain.consensus.effects import (
     Broadcast,
     Decide,
-    Effect,
     Evidence,
-    FetchBlock,
     GetValue,
     Halt,
-    PeerFault,
-    Persist,
     SetTimer,
-    Sign,
-    Validate,
 )
 from dmchain.chain.consensus.evidence import DoubleProposal
+from dmchain.chain.consensus.height import BODY_ROUNDS, HeightState
 from dmchain.chain.consensus.inputs import Peer, Start, TimerKind
 from dmchain.chain.consensus.messages import (
     NO_ROUND,
@@ -33,7 +28,6 @@ from dmchain.chain.consensus.messages import (
     PROPOSAL,
     Candidate,
     CommitCertificate,
-    OwnMessage,
     Polka,
     Proposal,
     ProposalMessage,
@@ -44,7 +38,7 @@ from dmchain.chain.consensus.messages import (
     statement,
 )
 from dmchain.chain.consensus.signatures import IsSigned
-from dmchain.chain.consensus.votes import KEPT_ROUNDS, PROPOSALS_PER_ROUND, HeightVotes, RoundVotes
+from dmchain.chain.consensus.votes import PROPOSALS_PER_ROUND, RoundVotes
 from dmchain.chain.primitives.types import Hash32
 
 IDLE: Final = Step.IDLE
@@ -52,63 +46,10 @@ PROPOSE: Final = Step.PROPOSE
 AWAIT_POLKA: Final = Step.PREVOTE
 AWAIT_COMMIT: Final = Step.PRECOMMIT
 COMMIT: Final = Step.COMMIT
-BODY_ROUNDS: Final = 2
-"""Rounds back whose proposals' bodies are kept; older ones only if locked, valid, decided or with a polka."""
-MAX_HINTS: Final = 8
 
 
-class HeightMachine:
-    """Rounds, lock and decision of one height.
-
-    INVARIANT: locked_round never decreases; locked_round <= valid_round; every prevote for a value obeys the lock.
-    """
-
-    make_votes: type[HeightVotes] = HeightVotes
-
-    def __init__(self, start: Start, me: int | None, is_signed: IsSigned) -> None:
-        """`me`: own index in the set, None for a node that only follows (an observer too)."""
-        self.height = start.height
-        self.validators = start.validators
-        self.me = me
-        self.votes = self.make_votes(start.height, start.validators)
-        self.step = Step.IDLE
-        self.locked_round = NO_ROUND
-        self.locked_hash: Hash32 | None = None
-        self.valid_round = NO_ROUND
-        self.valid_hash: Hash32 | None = None
-        self.valid_polka: Polka | None = None
-        self.round_certificate: tuple[Vote, ...] = ()
-        self.blocks: dict[Hash32, Candidate] = {}
-        self.validity: dict[Hash32, bool] = {}
-        self.wanted: dict[Hash32, None] = {}
-        """Values whose body has been asked for and has not come."""
-        self.own: dict[tuple[int, int], OwnMessage] = {}
-        """Signed messages by (kind, round)."""
-        self.requested: dict[tuple[int, int], tuple[Signable, Polka | None]] = {}
-        """What the signer has been asked to sign, by (kind, round); signed or not, nothing is asked for twice."""
-        self.decision: tuple[Candidate, CommitCertificate] | None = None
-        self.effects: list[Effect] = []
-        self._proposers = start.proposers
-        self._position = start.position
-        self.last_commit = start.last_commit
-        """Of the height before; late precommits make it fuller."""
-        self._is_signed = is_signed
-
-    # -- facts ---------------------------------------------------------------------------------------------------
-    @property
-    def round(self) -> int:
-        return self.votes.round
-
-    def proposer(self, round: int) -> int:
-        """Index of the validator that proposes in `round`."""
-        return self._proposers.at(self._position + round)
-
-    def is_signed(self, vote: Vote) -> bool:
-        """Whether a vote inside a certificate is good; one that is tallied already has been checked."""
-        return self.votes.find(vote) == vote or self._is_signed(vote, self.validators)
-
-    def is_over(self) -> bool:
-        return self.step >= COMMIT
+class HeightMachine(HeightState):
+    """The rules of one height over its state."""
 
     # -- rounds --------------------------------------------------------------------------------------------------
     def start_round(self, round: int) -> None:
@@ -116,7 +57,7 @@ class HeightMachine:
         self.round_certificate = self.votes.round_certificate(round) if round > 0 else ()  # 11
         self.votes.enter(round)  # 12
         self.step = PROPOSE
-        self._forget_old_bodies()
+        self.forget_old_bodies()
         self.act_as_proposer()
         self.effects.append(SetTimer(TimerKind.PROPOSE, self.height, round))  # 15
 
@@ -125,24 +66,9 @@ class HeightMachine:
         if self.me is None or self.proposer(self.round) != self.me or (PROPOSAL, self.round) in self.requested:
             return
         if self.valid_hash is not None:  # 13
-            self._propose(self.valid_hash, self.valid_round, self.valid_polka)
+            self.ask_for_proposal(self.valid_hash, self.valid_round, self.valid_polka)
         else:  # 14
             self.effects.append(GetValue(self.height, self.round, self.last_commit))
-
-    def _forget_old_bodies(self) -> None:
-        keep: set[Hash32 | None] = {self.locked_hash, self.valid_hash, *self.votes.commits.values()}
-        for round, votes in self.votes.rounds.items():
-            if round >= self.round - BODY_ROUNDS:
-                keep.update(votes.proposals)
-            if votes.polka is not None:
-                keep.add(votes.polka[0])
-        for block_hash in [known for known in self.blocks if known not in keep]:
-            del self.blocks[block_hash]
-            self.validity.pop(block_hash, None)
-        self.wanted = {block_hash: None for block_hash in self.wanted if block_hash in keep}
-        oldest = self.round - KEPT_ROUNDS
-        self.own = {key: message for key, message in self.own.items() if key[1] >= oldest}
-        self.requested = {key: asked for key, asked in self.requested.items() if key[1] >= oldest}
 
     # -- rules ---------------------------------------------------------------------------------------------------
     def progress(self) -> None:
@@ -155,6 +81,8 @@ class HeightMachine:
                 return
             if self.votes.polkas:
                 self.rule_adopt()
+                if self.step is Step.HALTED:
+                    return
             if self.votes.ahead_power >= self.votes.one_honest and self.rule_skip():
                 continue
             if self.step == IDLE:
@@ -194,11 +122,15 @@ class HeightMachine:
             polka = self.votes.rounds[round].polka
             if polka is None or polka[0] is None or round <= self.valid_round:
                 continue
+            is_valid = self.validity.get(polka[0])
             if round > self.round:
                 waiting.append(round)
-            elif not self.validity.get(polka[0]):
+            elif is_valid is None:
                 waiting.append(round)
                 self.want(polka[0])
+            elif not is_valid:
+                self._halt_at_polka(polka[0], round)
+                return
             elif round == self.round and self.step < AWAIT_COMMIT:
                 waiting.append(round)  # line 28 locks it as well
             else:
@@ -216,20 +148,19 @@ class HeightMachine:
     def rule_wake(self) -> bool:
         """Line 21: somebody has found work: a valid proposal of round 0."""
         votes = self.votes.rounds.get(0)
-        message = None if votes is None else votes.first_proposal()
-        if votes is None or message is None or not votes.is_first_timely:
+        proposal = None if votes is None else votes.first_proposal()
+        if votes is None or proposal is None or not votes.is_first_timely:
             return False
-        if not self.validity.get(message.proposal.block_hash):
+        if not self.validity.get(proposal.block_hash):
             return False
         self.start_round(0)
         return True
 
     def rule_prevote(self, votes: RoundVotes) -> bool:
         """Lines 22 to 26. Returns whether the step has changed."""
-        message = votes.first_proposal()
-        if message is None:
+        proposal = votes.first_proposal()
+        if proposal is None:
             return False
-        proposal = message.proposal
         if proposal.valid_round >= self.round:  # 25
             self.prevote(None, NO_ROUND)
             return True
@@ -260,8 +191,7 @@ class HeightMachine:
         return self.locked_round <= proposal.valid_round
 
     def has_polka_for(self, proposal: Proposal) -> bool:
-        votes = self.votes.rounds.get(proposal.valid_round)
-        return votes is not None and votes.polka is not None and votes.polka[0] == proposal.block_hash
+        return self.votes.has_polka(proposal.valid_round, proposal.block_hash)
 
     def rule_precommit(self, votes: RoundVotes) -> bool:
         """Lines 27 to 30. Returns whether the step has changed."""
@@ -278,19 +208,14 @@ class HeightMachine:
             self.precommit(block_hash)
             return True
         if is_valid is False:  # 30
-            polka = self.votes.polka_certificate(self.round)
-            self._halt(block_hash, "a polka exists for a block that this node finds invalid", polka)
+            self._halt_at_polka(block_hash, self.round)
             return True
         self.want(block_hash)
         return False
 
     def rule_timers(self, votes: RoundVotes) -> None:
         """Lines 31 and 32."""
-        if (
-            self.step == AWAIT_POLKA
-            and votes.prevote_power >= self.votes.quorum
-            and not votes.is_prevote_timer_set
-        ):
+        if self.step == AWAIT_POLKA and votes.prevote_power >= self.votes.quorum and not votes.is_prevote_timer_set:
             votes.is_prevote_timer_set = True
             self.effects.append(SetTimer(TimerKind.PREVOTE, self.height, self.round))  # 31
         if votes.precommit_power >= self.votes.quorum and not votes.is_precommit_timer_set:
@@ -310,19 +235,9 @@ class HeightMachine:
         self.step = Step.HALTED
         self.effects.append(Halt(self.height, block_hash, reason, proof))
 
-    def want(self, block_hash: Hash32) -> None:
-        """Ask for the body of a value that others have voted for, once; a stuck height asks again."""
-        if block_hash not in self.blocks and block_hash not in self.wanted:
-            self.wanted[block_hash] = None
-            self.effects.append(self.fetch(block_hash))
-
-    def fetch(self, block_hash: Hash32) -> FetchBlock:
-        hints: dict[int, None] = {}
-        for votes in self.votes.rounds.values():
-            for vote in (*votes.precommits.values(), *votes.prevotes.values()):
-                if vote.block_hash == block_hash and vote.validator != self.me:
-                    hints[vote.validator] = None
-        return FetchBlock(self.height, block_hash, tuple(sorted(hints)[:MAX_HINTS]))
+    def _halt_at_polka(self, block_hash: Hash32, round: int) -> None:
+        polka = self.votes.polka_certificate(round)
+        self._halt(block_hash, "a polka exists for a block that this node finds invalid", polka)
 
     # -- timeouts ------------------------------------------------------------------------------------------------
     def timeout(self, kind: TimerKind, round: int) -> None:
@@ -344,25 +259,11 @@ class HeightMachine:
     # -- what this node says -------------------------------------------------------------------------------------
     def prevote(self, block_hash: Hash32 | None, valid_round: int) -> None:
         self.step = AWAIT_POLKA
-        self._vote(PREVOTE, block_hash, valid_round)
+        self.ask_for_vote(PREVOTE, block_hash, valid_round)
 
     def precommit(self, block_hash: Hash32 | None) -> None:
         self.step = AWAIT_COMMIT
-        self._vote(PRECOMMIT, block_hash, NO_ROUND)
-
-    def _vote(self, kind: int, block_hash: Hash32 | None, valid_round: int) -> None:
-        if self.me is None or (kind, self.round) in self.requested:  # 36
-            return
-        vote = Vote(kind, self.height, self.round, valid_round, block_hash, self.me)
-        self.requested[kind, self.round] = vote, None
-        self.effects.append(Sign(vote))
-
-    def _propose(self, block_hash: Hash32, valid_round: int, polka: Polka | None) -> None:
-        if self.me is None or (PROPOSAL, self.round) in self.requested:  # 36
-            return
-        proposal = Proposal(self.height, self.round, valid_round, block_hash, self.me)
-        self.requested[PROPOSAL, self.round] = proposal, polka
-        self.effects.append(Sign(proposal))
+        self.ask_for_vote(PRECOMMIT, block_hash, NO_ROUND)
 
     def value(self, round: int, block: Candidate) -> None:
         """Line 14's answer: the application has built a block."""
@@ -373,7 +274,7 @@ class HeightMachine:
         if self.valid_hash is not None:
             self.act_as_proposer()  # a polka came while the block was built: it goes first
         else:
-            self._propose(block.hash, NO_ROUND, None)
+            self.ask_for_proposal(block.hash, NO_ROUND, None)
 
     def signed(self, message: Signable) -> None:
         """Line 37: the signer has answered."""
@@ -389,44 +290,7 @@ class HeightMachine:
         else:
             self.receive_proposal(own, None, True)
 
-    def publish(self, own: OwnMessage) -> None:
-        """First durable, then sent; with its body the first time."""
-        self.effects.append(Persist(self.make_record()))
-        if isinstance(own, ProposalMessage):
-            own = ProposalMessage(own.proposal, self.blocks.get(own.proposal.block_hash), own.polka)
-        self.effects.append(Broadcast(own))
-
-    def late_precommits(self) -> list[Vote]:
-        """After the decision: the precommits for it, those that came later included."""
-        if self.decision is None:
-            return []
-        commit = self.decision[1]
-        precommits = self.votes.at(commit.round).precommits.values()
-        return [vote for vote in precommits if vote.block_hash == commit.block_hash]
-
     # -- the journal ---------------------------------------------------------------------------------------------
-    def make_record(self) -> SignRecord:
-        """Everything that must survive a crash from now on."""
-        values = {self.locked_hash, self.valid_hash}
-        for message in self.own.values():
-            said = statement(message)
-            if said.round == self.round:
-                values.add(said.block_hash)
-        bodies = [self.blocks[value] for value in sorted(values - {None}) if value in self.blocks]  # type: ignore[type-var]
-        return SignRecord(
-            self.height,
-            self.round,
-            self.step,
-            self.locked_round,
-            self.locked_hash,
-            self.valid_round,
-            self.valid_hash,
-            self.valid_polka,
-            self.round_certificate,
-            tuple(bodies),
-            tuple(self.own.values()),
-        )
-
     def restore(self, record: SignRecord) -> None:
         """Lines 4 to 6: go on where the journal says, as far as own messages show it."""
         self.locked_round, self.locked_hash = record.locked_round, record.locked_hash  # 4
@@ -464,11 +328,6 @@ class HeightMachine:
             return AWAIT_POLKA
         return PROPOSE
 
-    def own_of_round(self) -> list[OwnMessage]:
-        """What this node has said in the current round, in the order of saying it."""
-        kinds = (PROPOSAL, PREVOTE, PRECOMMIT)
-        return [self.own[kind, self.round] for kind in kinds if (kind, self.round) in self.own]
-
     # -- messages ------------------------------------------------------------------------------------------------
     def receive_proposal(self, message: ProposalMessage, sender: Peer | None, is_timely: bool) -> None:
         """Line 41."""
@@ -489,11 +348,11 @@ class HeightMachine:
             if first is None:
                 votes.is_first_timely = is_timely
             else:
-                self.effects.append(Evidence(DoubleProposal(first.proposal, proposal)))
-            votes.proposals[proposal.block_hash] = ProposalMessage(proposal, None, message.polka)
+                self.effects.append(Evidence(DoubleProposal(first, proposal)))
+            votes.proposals[proposal.block_hash] = proposal
         if proposal.round >= self.round - BODY_ROUNDS or proposal.block_hash in self.wanted:
             if block is not None:
-                self.take_body(block)
+                self.take_body(block, is_timely)
             else:
                 self.want(proposal.block_hash)
         if message.polka is not None:
@@ -533,17 +392,6 @@ class HeightMachine:
                 self.fault(sender, f"bundle with a bad vote of validator {vote.validator}")
                 return
             self.votes.add(vote)
-
-    def take_body(self, block: Candidate) -> None:
-        """Keep a body that belongs to a known proposal or was asked for, and have it executed."""
-        self.wanted.pop(block.hash, None)
-        if block.hash not in self.blocks:
-            self.blocks[block.hash] = block
-            self.effects.append(Validate(self.height, block))
-
-    def fault(self, sender: Peer | None, reason: str) -> None:
-        if sender is not None:
-            self.effects.append(PeerFault(sender, reason))
 
 
 MachineFactory = Callable[[Start, int | None, IsSigned], HeightMachine]

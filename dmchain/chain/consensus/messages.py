@@ -69,9 +69,7 @@ class Vote:
         return self.block_hash == other.block_hash and self.valid_round == other.valid_round
 
     def signed(self, signature: bytes) -> Vote:
-        return Vote(
-            self.kind, self.height, self.round, self.valid_round, self.block_hash, self.validator, signature
-        )
+        return Vote(self.kind, self.height, self.round, self.valid_round, self.block_hash, self.validator, signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +86,7 @@ class Proposal:
     kind = PROPOSAL
 
     def signed(self, signature: bytes) -> Proposal:
-        return Proposal(
-            self.height, self.round, self.valid_round, self.block_hash, self.validator, signature
-        )
+        return Proposal(self.height, self.round, self.valid_round, self.block_hash, self.validator, signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,15 +171,7 @@ Signable: TypeAlias = Vote | Proposal
 OwnMessage: TypeAlias = Vote | ProposalMessage
 """What a validator has signed, as it was sent; a proposal without its body."""
 Message: TypeAlias = (
-    Vote
-    | ProposalMessage
-    | Polka
-    | CommitCertificate
-    | VoteBundle
-    | Decision
-    | RoundStatus
-    | BlockRequest
-    | BlockReply
+    Vote | ProposalMessage | Polka | CommitCertificate | VoteBundle | Decision | RoundStatus | BlockRequest | BlockReply
 )
 
 

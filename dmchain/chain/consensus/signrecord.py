@@ -150,9 +150,7 @@ def _encode_own(message: OwnMessage) -> bytes:
 def decode_record(raw: bytes, bodies: dict[Hash32, bytes]) -> SignRecord:
     """Raises DecodeError; also when a body is missing, for then the journal is not whole."""
     reader = Reader(raw, "journal record")
-    height, round, step, locked_round, locked_hash, valid_round, valid_hash = _HEAD.unpack(
-        reader.take(_HEAD.size)
-    )
+    height, round, step, locked_round, locked_hash, valid_round, valid_hash = _HEAD.unpack(reader.take(_HEAD.size))
     if step > Step.HALTED:
         raise DecodeError(f"journal record: step: expected at most {int(Step.HALTED)}, got {step}")
     polka = read_polka(reader) if reader.flag("polka") else None

@@ -55,9 +55,7 @@ class ValidatorSet:
 
     def __post_init__(self) -> None:
         if not 0 < len(self.validators) <= MAX_VALIDATORS:
-            raise InvalidValidatorSet(
-                f"validators: expected 1 to {MAX_VALIDATORS}, got {len(self.validators)}"
-            )
+            raise InvalidValidatorSet(f"validators: expected 1 to {MAX_VALIDATORS}, got {len(self.validators)}")
         previous = b""
         for validator in self.validators:
             if len(validator.address) != 20:

@@ -21,7 +21,7 @@ from dmchain.chain.consensus.messages import (
     PREVOTE,
     CommitCertificate,
     Polka,
-    ProposalMessage,
+    Proposal,
     Vote,
 )
 from dmchain.chain.consensus.validators import ValidatorSet
@@ -61,8 +61,8 @@ class RoundVotes:
     )
 
     def __init__(self) -> None:
-        self.proposals: dict[Hash32, ProposalMessage] = {}
-        """By value, the first received first: that one is voted on. Bodies are kept elsewhere."""
+        self.proposals: dict[Hash32, Proposal] = {}
+        """By value, the first received first: that one is voted on."""
         self.is_first_timely = True
         self.prevotes: dict[int, Vote] = {}
         self.precommits: dict[int, Vote] = {}
@@ -77,9 +77,9 @@ class RoundVotes:
         self.is_prevote_timer_set = False
         self.is_precommit_timer_set = False
 
-    def first_proposal(self) -> ProposalMessage | None:
-        for message in self.proposals.values():
-            return message
+    def first_proposal(self) -> Proposal | None:
+        for proposal in self.proposals.values():
+            return proposal
         return None
 
 
@@ -234,6 +234,11 @@ class HeightVotes:
         votes.received_commit = commit
 
     # -- what they prove -----------------------------------------------------------------------------------------
+    def has_polka(self, round: int, block_hash: Hash32) -> bool:
+        """Whether `round` has a polka for the value, whatever its own valid round."""
+        votes = self.rounds.get(round)
+        return votes is not None and votes.polka is not None and votes.polka[0] == block_hash
+
     def polka_certificate(self, round: int) -> Polka:
         """The polka of `round`, which must have one, as a certificate."""
         votes = self.rounds[round]

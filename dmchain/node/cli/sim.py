@@ -37,7 +37,9 @@ _SHOWN_FAILURES = 20
 
 @click.command()
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The world, or the first of many.")
-@click.option("--validators", type=click.IntRange(1, MAX_VALIDATORS), help="How many; drawn from the seed if not given.")
+@click.option(
+    "--validators", type=click.IntRange(1, MAX_VALIDATORS), help="How many; drawn from the seed if not given."
+)
 @click.option("--heights", type=click.IntRange(1), help="Heights to reach, in one world; drawn if not given.")
 @click.option(
     "--faults", default="all", show_default=True, metavar="NAMES", help=f"all, none, or of: {', '.join(FAMILIES)}."
@@ -45,7 +47,9 @@ _SHOWN_FAILURES = 20
 @click.option("--seeds", type=click.IntRange(1), help="Run this many worlds.")
 @click.option("--explore", type=click.IntRange(1), help="Run this many seeds of the untimed explorer of one height.")
 @click.option(
-    "--campaign", is_flag=True, help=f"The gate: {GATE_SEEDS} worlds and {GATE_EXPLORATIONS} explorer runs."
+    "--campaign",
+    is_flag=True,
+    help=f"The gate: {GATE_SEEDS} worlds and {GATE_EXPLORATIONS} explorer runs, or as many as --seeds and --explore say.",
 )
 @click.option("--mutant", metavar="NAME", default="", help="Break a rule on purpose; `list` names them.")
 @click.option("--processes", type=click.IntRange(1, 256), help="As many as there are cores if not given.")
@@ -99,9 +103,7 @@ def sim(
     return _run_many(jobs, processes or os.cpu_count() or 1, keep, as_json)
 
 
-def _run_one(
-    seed: int, validators: int | None, heights: int | None, faults: str, mutant: str, as_json: bool
-) -> int:
+def _run_one(seed: int, validators: int | None, heights: int | None, faults: str, mutant: str, as_json: bool) -> int:
     plan = draw_plan(seed, validators=validators, heights=heights, families=parse_families(faults))
     facts: dict[str, Any] = {"plan": dataclasses.asdict(plan)}
     try:

@@ -149,11 +149,15 @@ class Byzantine:
                     bare = ProposalMessage(message.proposal, None, message.polka)
                     self._carry(node, peer, message if self._rng.random() < 0.3 else bare)
             return True
+        proposal = message.proposal
+        if kind == "forge" and proposal.round > 0:
+            for peer in self._peers(node):
+                self._carry(node, peer, self._with_forged_polka(message))
+            return True
         if kind not in ("equivocate", "invalid"):
             return False
         machine = node.core.machine
         assert machine is not None
-        proposal = message.proposal
         blocks = list(machine.blocks.values())[:2]
         blocks += [self._new_block(node, is_valid=kind != "invalid") for _ in range(2)]
         for peer in self._peers(node):
@@ -165,6 +169,22 @@ class Byzantine:
             assert isinstance(signed, Proposal)
             self._carry(node, peer, ProposalMessage(signed, block, polka))
         return True
+
+    def _with_forged_polka(self, message: ProposalMessage) -> ProposalMessage:
+        """A re-proposal of a round that had no polka, with one made up."""
+        said = message.proposal
+        valid_round = self._rng.randrange(said.round)
+        proposal = self._world.ledger.sign(
+            Proposal(said.height, said.round, valid_round, said.block_hash, said.validator)
+        )
+        assert isinstance(proposal, Proposal)
+        size = len(self._world.epoch_of(said.height).validators)
+        votes = [
+            Vote(PREVOTE, said.height, valid_round, NO_ROUND, said.block_hash, validator, bytes(SIGNATURE_BYTES))
+            for validator in range(size)
+        ]
+        polka = Polka(said.height, valid_round, NO_ROUND, said.block_hash, tuple(votes))
+        return ProposalMessage(proposal, message.block, polka)
 
     def _new_block(self, node: SimulatedNode, *, is_valid: bool) -> Candidate:
         parent = node.chain[-1][0].hash if node.chain else GENESIS

@@ -163,9 +163,7 @@ def _failure(job: Job, seed: int, invariant: int, message: str) -> Failure:
     return Failure(job.kind, seed, job.validators, job.faults, job.mutant, invariant, message)
 
 
-def run_campaign(
-    jobs: list[Job], processes: int, on_progress: Callable[[Tally], None] = lambda tally: None
-) -> Tally:
+def run_campaign(jobs: list[Job], processes: int, on_progress: Callable[[Tally], None] = lambda tally: None) -> Tally:
     """Run `jobs` on `processes` processes, telling what has been done after each piece."""
     total = Tally()
     chunks = (chunk for job in jobs for chunk in job.chunks())
@@ -191,9 +189,7 @@ def run_campaign(
     return total
 
 
-def _collect(
-    running: set[Future[Tally]], total: Tally, on_progress: Callable[[Tally], None]
-) -> set[Future[Tally]]:
+def _collect(running: set[Future[Tally]], total: Tally, on_progress: Callable[[Tally], None]) -> set[Future[Tally]]:
     done, still_running = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
         total.add(future.result())
@@ -221,4 +217,3 @@ def corpus_entry(failure: Failure) -> dict[str, object]:
 def corpus_path(directory: Path, failure: Failure) -> Path:
     size = "" if failure.validators is None else f"-{failure.validators}"
     return directory / f"{failure.kind}-{failure.seed}{size}.json"
-

@@ -204,4 +204,3 @@ def _bound(node: Watched, what: str, got: int, limit: int) -> None:
 
 def _short(block_hash: Hash32 | None) -> str:
     return "nil" if block_hash is None else f"0x{block_hash.hex().lstrip('0') or '0'}"
-

@@ -163,9 +163,7 @@ class Explorer:
                 self._misbehave()
             undecided = sum([not participant.chain for participant in self.participants.values()])
         rounds = [p.core.machine.round for p in self.participants.values() if p.core.machine is not None]
-        return Exploration(
-            self.seed, len(self.correct) - undecided, max(rounds), frozenset(self.checkers.evidence)
-        )
+        return Exploration(self.seed, len(self.correct) - undecided, max(rounds), frozenset(self.checkers.evidence))
 
     def _any(self) -> Participant:
         return self.participants[self.rng.choice(self.correct)]
@@ -309,8 +307,7 @@ class Explorer:
 
     def _seen_proposal(self, machine: HeightMachine) -> Proposal | None:
         votes = machine.votes.rounds.get(machine.round)
-        message = None if votes is None else votes.first_proposal()
-        return None if message is None else message.proposal
+        return None if votes is None else votes.first_proposal()
 
     def _act_at_random(self, number: int) -> None:
         rng = self.rng
@@ -370,6 +367,13 @@ class Explorer:
             forged = rng.choice((commit, Decision(block, commit), VoteBundle(1, votes)))
         self.pool += [(receiver, Received(forged, number)) for receiver in receivers]
 
+    def _forge_polka(self, round: int, block: Candidate) -> Polka:
+        votes = [
+            Vote(PREVOTE, 1, round, NO_ROUND, block.hash, validator, bytes(SIGNATURE_BYTES))
+            for validator in range(self.size)
+        ]
+        return Polka(1, round, NO_ROUND, block.hash, tuple(votes))
+
     def _propose_something(self, number: int, round: int, receivers: list[int]) -> None:
         """A fresh block, an old one with any valid round, or a true re-proposal of somebody's polka."""
         rng = self.rng
@@ -384,7 +388,8 @@ class Explorer:
             return
         block = self._any_block(number, fresh=0.3)
         valid_round = self._below(round) if rng.random() < 0.5 else NO_ROUND
-        self._propose(number, round, block, valid_round, None, receivers)
+        proof = self._forge_polka(valid_round, block) if valid_round != NO_ROUND and rng.random() < 0.3 else None
+        self._propose(number, round, block, valid_round, proof, receivers)
 
     def _below(self, round: int) -> int:
         return self.rng.randint(NO_ROUND, round - 1) if round else NO_ROUND

@@ -44,6 +44,7 @@ from dmchain.chain.consensus.inputs import (
 from dmchain.chain.consensus.machine import MachineFactory
 from dmchain.chain.consensus.messages import (
     NO_ROUND,
+    BlockReply,
     BlockRequest,
     Candidate,
     CommitCertificate,
@@ -55,6 +56,7 @@ from dmchain.chain.consensus.messages import (
 )
 from dmchain.chain.consensus.observer import ObserverPeriod
 from dmchain.chain.consensus.timing import ASK_PEERS, compute_timeout_ms, is_timely
+from dmchain.chain.primitives.types import Hash32
 from dmchain.node.signer import DoubleSignRefused, SignGuard
 from dmchain.node.sim.journal import FaultyJournal
 from dmchain.node.sim.ledger import GENESIS
@@ -227,6 +229,9 @@ class SimulatedNode:
                 self.help(sender, message.height)
             else:
                 self.feed(Received(message, sender))
+        elif kind is BlockReply:
+            assert isinstance(message, BlockReply)
+            self.feed(Received(message, sender, self._is_body_timely(message.block.hash)))
         else:
             self.feed(Received(message, sender))
 
@@ -244,11 +249,14 @@ class SimulatedNode:
         self.feed(Received(vote, sender))
 
     def _is_timely(self, message: ProposalMessage) -> bool:
-        world, proposal = self.world, message.proposal
-        block = world.ledger.blocks.get(proposal.block_hash)
-        if proposal.valid_round != NO_ROUND or block is None:
+        if message.proposal.valid_round != NO_ROUND or message.block is None:
             return True
-        return is_timely(world.params, block.created_ms, self.clock_ms(), proposal.round)
+        return self._is_body_timely(message.block.hash)
+
+    def _is_body_timely(self, block_hash: Hash32) -> bool:
+        machine, block = self.core.machine, self.world.ledger.blocks[block_hash]
+        round = 0 if machine is None else max(0, machine.round)
+        return is_timely(self.world.params, block.created_ms, self.clock_ms(), round)
 
     def clock_ms(self) -> int:
         return (self.world.now + self.clock_offset) // MILLISECOND

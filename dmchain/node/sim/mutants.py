@@ -199,9 +199,9 @@ class InvalidBlockPrevoted(HeightMachine):
     """Validity is not looked at before prevoting."""
 
     def rule_prevote(self, votes: RoundVotes) -> bool:
-        message = votes.first_proposal()
-        if message is not None:
-            self.validity[message.proposal.block_hash] = True
+        proposal = votes.first_proposal()
+        if proposal is not None and proposal.block_hash in self.blocks:
+            self.validity[proposal.block_hash] = True
         return super().rule_prevote(votes)
 
 
@@ -393,5 +393,3 @@ def find_mutant(name: str) -> Mutant:
     if name not in MUTANTS:
         raise UnknownMutant(f"unknown mutant {name!r}", hint=f"expected one of: {', '.join(MUTANTS)}")
     return MUTANTS[name]
-
-

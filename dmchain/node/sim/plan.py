@@ -79,7 +79,7 @@ class FaultPlan:
 
 
 def parse_families(text: str) -> frozenset[str]:
-    """"all", "none", or names of FAMILIES separated by commas."""
+    """ "all", "none", or names of FAMILIES separated by commas."""
     if text == "all":
         return frozenset(FAMILIES)
     if text == "none":

@@ -26,9 +26,11 @@ from dmchain.node.sim.plan import MILLISECOND, SECOND, FaultPlan
 from dmchain.node.sim.violation import Violation
 
 PROGRESS_BASE: Final = 20 * SECOND
-PROGRESS_PER_HEIGHT: Final = 10 * SECOND
+PROGRESS_PER_HEIGHT: Final = 8 * SECOND
+PROGRESS_PER_BYZANTINE: Final = 4 * SECOND
 """From healing on every correct node must reach the target height within the base and so much for each height that the
-last of them lacks: twice the longest that thousands of worlds have taken."""
+last of them lacks, with a round lost for each byzantine validator in each height, since in the schedule they may stand
+one after the other. Thousands of worlds have taken half of it at most."""
 EVENT_LIMIT: Final = 3_000_000
 
 Handler: TypeAlias = Callable[[int, Any], None]
@@ -79,7 +81,11 @@ class World:
     """One simulated world; `run` lets it live."""
 
     def __init__(
-        self, plan: FaultPlan, *, machine: MachineFactory = HeightMachine, node: type[SimulatedNode] = SimulatedNode,
+        self,
+        plan: FaultPlan,
+        *,
+        machine: MachineFactory = HeightMachine,
+        node: type[SimulatedNode] = SimulatedNode,
         is_traced: bool = False,
     ) -> None:
         """`machine` and `node` may be mutants; `is_traced` hashes every event, which costs time."""
@@ -233,7 +239,8 @@ class World:
 
     def _compute_deadline(self) -> int:
         missing = self.plan.target_height - min([len(node.chain) for node in self.correct])
-        return self.now + PROGRESS_BASE + max(0, missing) * PROGRESS_PER_HEIGHT
+        per_height = PROGRESS_PER_HEIGHT + len(self.plan.byzantine) * PROGRESS_PER_BYZANTINE
+        return self.now + PROGRESS_BASE + max(0, missing) * per_height
 
     def note(self, node: SimulatedNode, decide: Decide) -> None:
         """Every decision is part of the trace, even when events are not."""

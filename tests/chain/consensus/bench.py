@@ -74,9 +74,7 @@ def signed(message: Signable) -> Signable:
     return message.signed(SIGNATURE)
 
 
-def vote(
-    kind: int, value: str | None, round: int, by: int, valid_round: int = NO_ROUND, height: int = HEIGHT
-) -> Vote:
+def vote(kind: int, value: str | None, round: int, by: int, valid_round: int = NO_ROUND, height: int = HEIGHT) -> Vote:
     """A signed vote; value None is nil."""
     chosen = None if value is None else block_hash(value)
     return Vote(kind, height, round, valid_round, chosen, by, SIGNATURE)
@@ -90,9 +88,7 @@ def precommit(value: str | None, round: int, by: int, height: int = HEIGHT) -> V
     return vote(PRECOMMIT, value, round, by, NO_ROUND, height)
 
 
-def polka(
-    value: str | None, round: int, by: Iterable[int], valid_round: int = NO_ROUND, height: int = HEIGHT
-) -> Polka:
+def polka(value: str | None, round: int, by: Iterable[int], valid_round: int = NO_ROUND, height: int = HEIGHT) -> Polka:
     votes = by_validator([prevote(value, round, voter, valid_round, height) for voter in by])
     return Polka(height, round, valid_round, None if value is None else block_hash(value), votes)
 
@@ -197,9 +193,7 @@ class Bench:
         self.signs = True
         self.core = Core(address(me), lambda asked, _: asked.signature == SIGNATURE, machine)
         self.proposers = ProposerSchedule(self.set.powers)
-        self.started = self.give(
-            Start(height, self.set, self.proposers, 0, record, last_commit, is_observer)
-        )
+        self.started = self.give(Start(height, self.set, self.proposers, 0, record, last_commit, is_observer))
         if awake and record is None:
             self.give(Timeout(TimerKind.HEARTBEAT, height, 0))
 

@@ -18,9 +18,7 @@ class Keys:
     """Private keys in the order of the set they make."""
 
     def __init__(self, powers: Iterable[int], salt: bytes = b"") -> None:
-        made = [
-            (PrivateKey(keccak(salt + number.to_bytes(2, "big"))), power) for number, power in enumerate(powers)
-        ]
+        made = [(PrivateKey(keccak(salt + number.to_bytes(2, "big"))), power) for number, power in enumerate(powers)]
         made.sort(key=lambda pair: pair[0].address)
         self.keys = [key for key, _ in made]
         self.set = ValidatorSet(tuple([Validator.from_public_key(key.public_key, power) for key, power in made]))
@@ -37,7 +35,9 @@ class Keys:
     def commit(self, block_hash: Hash32, height: int = 7, round: int = 1, by: Iterable[int] | None = None) -> Commit:
         signers = set(range(len(self.keys)) if by is None else by)
         signatures = [
-            self.sign(Vote(PRECOMMIT, height, round, NO_ROUND, block_hash, index)).signature if index in signers else None
+            self.sign(Vote(PRECOMMIT, height, round, NO_ROUND, block_hash, index)).signature
+            if index in signers
+            else None
             for index in range(len(self.keys))
         ]
         return Commit(height, round, block_hash, tuple(signatures))

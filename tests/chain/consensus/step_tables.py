@@ -53,7 +53,12 @@ TABLES: dict[str, tuple[int, bool, list[Row]]] = {
         0,
         False,
         [
-            Row("9, 10, 14, 15", (WorkAvailable(HEIGHT),), ["get value 0", "timer propose 0"], "0 propose lock - valid -"),
+            Row(
+                "9, 10, 14, 15",
+                (WorkAvailable(HEIGHT),),
+                ["get value 0", "timer propose 0"],
+                "0 propose lock - valid -",
+            ),
             Row(
                 "36, 37, 23",
                 (Value(HEIGHT, 0, block("A")),),
@@ -210,9 +215,14 @@ TABLES: dict[str, tuple[int, bool, list[Row]]] = {
             Row("23", valid("A"), ["broadcast prevote A 0"]),
             Row("31", hears(prevote(None, 0, 1), prevote(None, 0, 2)), ["timer prevote 0"]),
             Row("34", timeout(PREVOTE, 0), ["broadcast precommit nil 0"]),
-            Row("19", hears(polka("A", 0, (0, 1, 3))), [
-                "evidence validator 1 at height 5: two prevotes in round 0",
-            ], "0 precommit lock - valid A0"),
+            Row(
+                "19",
+                hears(polka("A", 0, (0, 1, 3))),
+                [
+                    "evidence validator 1 at height 5: two prevotes in round 0",
+                ],
+                "0 precommit lock - valid A0",
+            ),
         ],
     ),
     "the proposer re-proposes the newest polka it knows": (
@@ -307,6 +317,20 @@ TABLES: dict[str, tuple[int, bool, list[Row]]] = {
                 "0 halted lock - valid -",
             ),
             Row("30", timeout(PREVOTE, 0), []),
+        ],
+    ),
+    "a polka of an earlier round for an invalid block: halt": (
+        3,
+        True,
+        [
+            Row("41", hears(proposal("A", 0)), ["validate A"]),
+            Row("23", invalid("A"), ["broadcast prevote nil 0"]),
+            Row("20", hears(prevote(None, 1, 0), prevote(None, 1, 1)), ["timer propose 1"]),
+            Row(
+                "19",
+                hears(polka("A", 0, (0, 1, 2))),
+                ["halt A: a polka exists for a block that this node finds invalid"],
+            ),
         ],
     ),
     "a commit for an invalid block: halt": (

@@ -239,6 +239,20 @@ def test_late_precommits_make_the_last_commit_fuller() -> None:
     assert asked[-1].last_commit == commit("A", 0, (0, 1, 2, 3))
 
 
+def test_a_late_precommit_against_the_one_in_the_commit_is_evidence() -> None:
+    bench = Bench(1, last_commit=commit("A", 0, (0, 1, 2), HEIGHT - 1))
+    late = precommit("B", 0, 2, HEIGHT - 1)
+    assert bench.hear(late, late) == ["evidence validator 2 at height 4: two precommits in round 0"]
+    assert bench.hear(precommit(None, 1, 2, HEIGHT - 1)) == []  # another round
+
+
+def test_a_body_that_comes_too_late_makes_its_fresh_proposal_untimely() -> None:
+    bench = Bench(3)
+    bench.hear(proposal("A", 0, body=False))
+    bench.give(Received(BlockReply(HEIGHT, block("A")), 9, is_timely=False))
+    assert bench.valid("A") == ["broadcast prevote nil 0"]
+
+
 def test_a_precommit_for_something_else_does_not_enter_the_last_commit() -> None:
     bench = Bench(1, last_commit=commit("A", 0, (0, 1, 2), HEIGHT - 1))
     for stray in (precommit("B", 0, 3, HEIGHT - 1), precommit("A", 1, 3, HEIGHT - 1), precommit("A", 0, 2, HEIGHT - 1)):
@@ -305,6 +319,16 @@ def test_a_peer_in_the_same_round_gets_what_it_lacks() -> None:
     bench.hear(lacks_one)
     assert isinstance(bench.effects[-1], fx.Send)
     assert bench.effects[-1].message == VoteBundle(HEIGHT, (prevote("A", 0, 3),))
+
+
+def test_a_proof_that_came_with_a_proposal_is_not_passed_on_unseen() -> None:
+    bench = Bench(3)
+    bench.prevotes(None, 2, 0, 1)
+    false = polka("B", 1, (0, 1))
+    assert "fault 9: polka: expected power 3 or more, got 2" in bench.hear(proposal("B", 2, valid_round=1, proof=false))
+    assert bench.hear(status(2))[0] == "send 9 proposal B 2 vr1"
+    bench.hear(polka("B", 1, (0, 1, 2)))
+    assert bench.hear(status(2))[0] == "send 9 proposal B 2 vr1 with polka"
 
 
 def test_a_peer_in_a_later_round_is_asked_back_but_not_in_circles() -> None:

@@ -31,7 +31,9 @@ CHECKER = SignatureChecker(DOMAIN)
 A, B = Hash32(b"\xaa" * 32), Hash32(b"\xbb" * 32)
 
 
-def cast(kind: int, value: Hash32 | None, round: int, valid_round: int = NO_ROUND, by: int = 2, height: int = 7) -> Vote:
+def cast(
+    kind: int, value: Hash32 | None, round: int, valid_round: int = NO_ROUND, by: int = 2, height: int = 7
+) -> Vote:
     return KEYS.vote(Vote(kind, height, round, valid_round, value, by))
 
 

@@ -33,9 +33,7 @@ def pseudo_code_lines() -> set[int]:
 def cited_lines() -> set[int]:
     cited: set[int] = set()
     for path in Path(package.__path__[0]).glob("*.py"):
-        for first, second, last in re.findall(
-            r"(?:#|[Ll]ines?) (\d+)(?:(,| and| to) (\d+))?", path.read_text()
-        ):
+        for first, second, last in re.findall(r"(?:#|[Ll]ines?) (\d+)(?:(,| and| to) (\d+))?", path.read_text()):
             cited |= set(range(int(first), int(last) + 1)) if second == " to" else {int(first), int(last or first)}
     return cited
 

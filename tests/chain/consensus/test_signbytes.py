@@ -89,4 +89,6 @@ def test_nothing_of_a_statement_can_change_without_changing_the_digest() -> None
 
 
 def test_the_index_of_the_validator_is_not_signed() -> None:
-    assert sign_digest(DOMAIN, Vote(PREVOTE, 7, 2, 1, BLOCK, 3)) == sign_digest(DOMAIN, Vote(PREVOTE, 7, 2, 1, BLOCK, 4))
+    assert sign_digest(DOMAIN, Vote(PREVOTE, 7, 2, 1, BLOCK, 3)) == sign_digest(
+        DOMAIN, Vote(PREVOTE, 7, 2, 1, BLOCK, 4)
+    )

@@ -31,7 +31,15 @@ def test_timeouts_grow_linearly_up_to_the_cap(kind: TimerKind, round: int, expec
 
 @pytest.mark.parametrize(
     ("age", "round", "expected"),
-    [(0, 0, True), (-500, 0, True), (-501, 0, False), (2_500, 0, True), (2_501, 0, False), (2_501, 1, True), (-501, 9, False)],
+    [
+        (0, 0, True),
+        (-500, 0, True),
+        (-501, 0, False),
+        (2_500, 0, True),
+        (2_501, 0, False),
+        (2_501, 1, True),
+        (-501, 9, False),
+    ],
 )
 def test_a_block_is_timely_within_precision_and_delay(age: int, round: int, expected: bool) -> None:
     assert is_timely(PARAMS, 1_000_000 - age, 1_000_000, round) is expected
