@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dmchain.chain.blockchain import ChainView
+from dmchain.chain.consensus.body import Stored
 from dmchain.chain.primitives.block import Header
 from dmchain.chain.primitives.errors import InvariantBroken
 from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import Hash32
 from dmchain.chain.rules import Rules
+from dmchain.chain.staking.facts import ConsensusFacts
 from dmchain.marketplace_vm.state import CodeCache
 from dmchain.marketplace_vm.trace import BlockReplay, trace_call
 from dmchain.node.backend import ChainBackend
@@ -73,5 +76,15 @@ class TraceBackend:
 
     def _replay(self, view: ChainView, header: Header, limits: CallLimits) -> BlockReplay:
         before = state_reader(view, header.number - 1)
-        environment = environment_of(view, header)
+        environment = replace(environment_of(view, header), consensus=_consensus_facts(view, header.number))
         return BlockReplay(self._rules, before, environment, codes=self._codes, stop=limits.stop)
+
+
+def _consensus_facts(view: ChainView, height: int) -> ConsensusFacts | None:
+    """What the staking hooks of a block were told; None where the node made its chain alone."""
+    raw = view.blocks.record(height)
+    stored = Stored.decode(raw) if raw else None
+    if stored is None or stored.seen_commit is None:
+        return None
+    facts = stored.facts
+    return ConsensusFacts(facts.record.proposer, facts.last_commit, facts.evidence)

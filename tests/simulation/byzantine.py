@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from dmchain.chain.consensus.encoding import encode_message
-from dmchain.chain.consensus.messages import NO_ROUND, Message, Vote
+from dmchain.chain.consensus.messages import NO_ROUND, Message, ProposalMessage, Vote
 from dmchain.chain.consensus.signbytes import sign_digest
 from dmchain.chain.primitives.types import Hash32
 from dmchain.node.consensus.validator import ValidatorNode
@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 class Equivocator:
-    """Sends a second, contradicting vote after each of its own, a few of them different ones to each peer."""
+    """Sends a second, contradicting vote after each of its own, a few of them different ones to each peer.
 
-    def __init__(self, node: FullNode, validator: ValidatorNode, rng: Random) -> None:
+    With `is_lazy` it does so at the heights where it should propose, and does not: so that there is evidence of a height
+    before the block of that height is built.
+    """
+
+    def __init__(self, node: FullNode, validator: ValidatorNode, rng: Random, *, is_lazy: bool = False) -> None:
+        self._is_lazy = is_lazy
         self._key = node.consensus_key
         self._validator = validator
         self._rng = rng
@@ -29,8 +34,12 @@ class Equivocator:
         self._validator.host.intake.broadcast = self._broadcast  # type: ignore[method-assign]
 
     def _broadcast(self, message: Message) -> None:
+        if isinstance(message, ProposalMessage) and self._is_lazy:
+            return
         self._honest(message)
-        if isinstance(message, Vote):
+        machine = self._validator.host.core.machine
+        is_due = machine is not None and (not self._is_lazy or machine.proposer(0) == machine.me)
+        if isinstance(message, Vote) and is_due:
             for peer in self._validator.peering.peers():
                 value = None if message.block_hash is not None else Hash32(self._rng.randbytes(32))
                 if self._rng.random() < 0.2:

@@ -346,6 +346,7 @@ class Load:
         self.nonces = [0] * len(world.accounts)
         self.waiting: dict[bytes, tuple[Transaction, float]] = {}
         self.accepted: list[Transaction] = []
+        self.is_running = False
 
     def send(self, account: int | None = None, *, to: bytes = b"\x77" * 20, at: FullNode | None = None) -> Transaction:
         """Send one transfer to a running node."""
@@ -360,11 +361,13 @@ class Load:
 
     async def run(self, count: int, per_second: float) -> None:
         """Send `count` transactions at random times."""
+        self.is_running = True
         for _ in range(count):
             await trio.sleep(self.rng.expovariate(per_second))
             if self.world.running:
                 self.send()
             self.send_again()
+        self.is_running = False
 
     def send_again(self) -> None:
         now = trio.current_time()
@@ -381,7 +384,7 @@ class Load:
     def is_mined(self) -> bool:
         self.send_again()
         mined = self.world.checker.mined
-        if not all(tx.hash in mined for tx in self.accepted):
+        if self.is_running or not all(tx.hash in mined for tx in self.accepted):
             return False
         last = max([mined[tx.hash] for tx in self.accepted], default=0)
         return all(node.height >= last for node in self.world.running)

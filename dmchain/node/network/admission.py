@@ -31,8 +31,6 @@ def subnet(endpoint: Endpoint) -> str:
     ip = endpoint.ip
     if ip is None:
         return endpoint.host
-    if ip.version == 6 and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
     return (ip.packed[:3] if ip.version == 4 else ip.packed[:_IPV6_SUBNET_BYTES]).hex()
 
 

@@ -70,12 +70,12 @@ class TokenBucket:
 DEFAULT_TYPE_RATES: Final[Mapping[type, Rate]] = MappingProxyType(
     {
         Hello: Rate(0.001, 1),  # one, and that is all
-        Status: Rate(50, 200),  # a block each 50 ms at the fastest
+        Status: Rate(50, 200),  # the manager sends 20 a second at most
         Ping: Rate(2, 20),
         Disconnect: Rate(1, 1),
         GetPeers: Rate(0.1, 5),
-        TransactionHashes: Rate(200, 300),  # we send 100 a second at most
-        GetTransactions: Rate(200, 300),
+        TransactionHashes: Rate(500, 1000),
+        GetTransactions: Rate(1000, 2000),
         # 200 validators' votes for ten blocks a second, should a peer relay all of them
         ConsensusMessage: Rate(5000, 20000),
         ConsensusBody: Rate(50, 200),

@@ -33,8 +33,6 @@ def host_subject(endpoint: Endpoint) -> str:
     ip = endpoint.ip
     if ip is None:
         return "host:" + endpoint.host
-    if ip.version == 6 and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
     if ip.version == 4:
         return f"host:{ip}"
     return f"host:{ip.packed[: _IPV6_HOST_BITS // 8].hex()}/{_IPV6_HOST_BITS}"

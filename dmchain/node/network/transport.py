@@ -34,11 +34,12 @@ class Endpoint:
 
     @property
     def ip(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-        """None for a name."""
+        """None for a name. A socket for both families shows IPv4 as ::ffff:1.2.3.4: that is IPv4."""
         try:
-            return ipaddress.ip_address(self.host)
+            ip = ipaddress.ip_address(self.host)
         except ValueError:
             return None
+        return ip if isinstance(ip, ipaddress.IPv4Address) else ip.ipv4_mapped or ip
 
     @property
     def is_loopback(self) -> bool:

@@ -118,14 +118,17 @@ async def start_node(
     recorder: Recorder | None = None,
     key: NodeKey | None = None,
     is_plain: bool = False,
+    run_number: int = 0,
     **settings: Any,
 ) -> TestNode:
-    """Run a node in `nursery` with `settings` of PeersConfig."""
+    """Run a node in `nursery` with `settings` of PeersConfig. `run_number` tells one run of it from the next."""
     key = key or node_key(number)
     recorder = recorder or Recorder()
     config = PeersConfig(**({"listen": LOOPBACK} | settings))
     security = PlainSecurity(key.node_id, chain) if is_plain else None
-    manager = PeerManager(network, key, chain, config, recorder, status, Random(number), security=security)
+    manager = PeerManager(
+        network, key, chain, config, recorder, status, Random(f"{number} {run_number}"), security=security
+    )
     scope = trio.CancelScope()
 
     async def run(task_status: trio.TaskStatus[Endpoint | None]) -> None:

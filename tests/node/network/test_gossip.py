@@ -126,6 +126,15 @@ async def test_everybody_judges_a_message_once(autojump_clock: MockClock, pairs:
             assert heard == {0: [b"ok 2"], 2: [b"ok 1"]}.get(number, [b"ok 1", b"ok 2"])
 
 
+async def test_a_message_does_not_go_back_to_who_sent_it(autojump_clock: MockClock) -> None:
+    async with simulation() as world:
+        nodes = await start_judges(world, 3, [(0, 1), (1, 2)])
+        judge_of(nodes[0]).gossip.publish(b"ok")
+        await trio.sleep(5)
+        assert judge_of(nodes[2]).taken == [b"ok"]
+        assert [judge_of(node).gossip.repeated for node in nodes] == [0, 0, 0]
+
+
 async def test_what_is_kept_is_not_passed_on(autojump_clock: MockClock) -> None:
     async with simulation() as world:
         nodes = await start_judges(world, 3, [(0, 1), (1, 2)])
@@ -182,6 +191,7 @@ class Pool(Recorder):
     raw: dict[Hash32, bytes] = field(default_factory=dict)
     gossip: TransactionGossip | None = None
     asked: list[tuple[bytes, ...]] = field(default_factory=list)
+    heard: int = 0
     serves: bool = True
 
     def has(self, transaction_hash: Hash32) -> bool:
@@ -203,6 +213,7 @@ class Pool(Recorder):
 
     async def on_message(self, peer: Peer, message: Push) -> None:
         assert isinstance(message, TransactionHashes) and self.gossip is not None
+        self.heard += 1
         self.gossip.on_hashes(peer, message)
 
     async def on_request(self, peer: Peer, request: Request) -> Reply:
@@ -260,8 +271,12 @@ async def test_announcements_close_together_are_one_message(autojump_clock: Mock
         one, two = await start_pools(world, 2, [(0, 1)])
         for number in range(100):
             one.add(b"%d" % number)
+            await trio.sleep(0.0005)
         await trio.sleep(2)
-        assert len(two.raw) == 100 and len(one.asked) <= 2
+        assert len(two.raw) == 100
+        assert two.heard <= 7 and len(one.asked) <= 7
+        assert one.heard == 0  # who has told us is not told
+        assert one.gossip is not None and one.gossip._fresh == {}
 
 
 async def test_a_new_peer_is_told_of_the_pool(autojump_clock: MockClock) -> None:

@@ -87,6 +87,22 @@ async def test_a_late_reply_is_no_offence(autojump_clock: MockClock) -> None:
         assert peer.is_open and two.manager.counters.offences == 0
 
 
+async def test_any_number_of_late_replies_is_no_offence(autojump_clock: MockClock) -> None:
+    async def slow(peer: Peer, request: Request) -> Reply:
+        await trio.sleep(1)
+        return Blocks(())
+
+    async with simulation() as world:
+        one, two = await world.start_pair()
+        one.recorder.on_ask = slow
+        peer = two.recorder.only_peer
+        for _ in range(2 * MAX_ABANDONED):
+            with pytest.raises(RequestFailed, match="no answer"):
+                await peer.request(GetBlocks(1, 1), 0.9)
+            await trio.sleep(1)
+        assert peer.is_open
+
+
 async def test_a_peer_that_answers_nothing_is_dropped(autojump_clock: MockClock) -> None:
     async def never(peer: Peer, request: Request) -> Reply:
         await trio.sleep_forever()
@@ -208,6 +224,19 @@ async def test_a_waiting_handler_is_back_pressure_and_no_fault_of_the_peer(autoj
         assert one.recorder.gone == [] and two.recorder.gone == []
 
 
+async def test_whoever_does_not_read_cannot_call_the_other_silent(autojump_clock: MockClock) -> None:
+    async def wait(peer: Peer, message: Push) -> None:
+        await trio.sleep(30)
+
+    async with simulation() as world:
+        one, two = await world.start_pair(wanted_outbound=0)  # nor does anybody ask for peers
+        one.recorder.on_push = wait
+        two.recorder.only_peer.send(status())
+        await one.recorder.wait_until(lambda: bool(one.recorder.gone), 60)
+        assert two.recorder.reasons == ["silent for 15 s"]  # nobody answers its pings
+        assert one.recorder.reasons != ["silent for 15 s"]
+
+
 async def test_idle_connections_stay_open_and_know_their_round_trip(autojump_clock: MockClock) -> None:
     async with simulation(model=LinkModel(latency_seconds=(0.1, 0.1), jitter=0)) as world:
         one, two = await world.start_pair()
@@ -242,7 +271,7 @@ async def test_a_peer_that_takes_nothing_is_dropped_by_the_write_timeout(autojum
     async with simulation(model=LinkModel(window_bytes=10_000)) as world:
         recorder, peer = await stall(world)
         start = trio.current_time()
-        for _ in range(10):
+        for _ in range(40):
             peer.send(ConsensusMessage(bytes(10_000)))
         await recorder.wait_until(lambda: bool(recorder.gone), 60)
         assert recorder.reasons == ["too slow: took nothing for 8 s"]
@@ -290,6 +319,17 @@ async def test_a_flood_is_read_slowly_and_costs_only_its_sender(autojump_clock: 
         for _ in range(1000):
             two.recorder.only_peer.send(ConsensusMessage(b"vote"))
         await one.recorder.wait_until(lambda: len(one.recorder.messages) == 1000, 60)
+        assert trio.current_time() - start == pytest.approx(9, abs=1)
+
+
+async def test_bytes_are_paced_too(autojump_clock: MockClock) -> None:
+    limits = LimitsConfig(bytes=Rate(100_000, 100_000))
+    async with simulation(model=LinkModel(window_bytes=10_000)) as world:
+        one, two = await world.start_pair(limits=limits)
+        start = trio.current_time()
+        for _ in range(10):
+            two.recorder.only_peer.send(ConsensusMessage(bytes(100_000)))
+        await one.recorder.wait_until(lambda: len(one.recorder.messages) == 10, 60)
         assert trio.current_time() - start == pytest.approx(9, abs=1)
 
 

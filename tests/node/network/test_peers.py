@@ -17,7 +17,7 @@ from dmchain.node.network.messages import ConsensusMessage, Status
 from dmchain.node.network.peers import KEPT_BAN_SECONDS
 from dmchain.node.network.simulated import LinkModel
 from tests.deterministic import run_simulation
-from tests.node.network.nodes import CHAIN, Recorder, Simulation, TestNode, node_key, simulation, start_node
+from tests.node.network.nodes import CHAIN, Recorder, Simulation, TestNode, node_key, simulation, start_node, status
 
 
 async def start_mesh(world: Simulation, count: int, **settings: object) -> list[TestNode]:
@@ -86,16 +86,22 @@ async def test_the_lower_node_dials_first(autojump_clock: MockClock) -> None:
         assert all(node.recorder.gone == [] for node in nodes)
 
 
-async def test_a_restarted_node_replaces_its_old_connection(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("is_outbound", [False, True])
+async def test_a_restarted_node_replaces_its_old_connection(autojump_clock: MockClock, is_outbound: bool) -> None:
+    """Whoever had dialled: even if by the rule of two dials at once the old one would stay."""
+    lower, higher = sorted((1, 2), key=lambda number: node_key(number).node_id)
     async with simulation() as world:
-        one = await world.start(1)
-        two = await world.start(2, targets=(one.target,))
+        one, two = await world.start(lower), await world.start(higher)
+        if is_outbound:
+            one.manager.keep(two.target)
+        else:
+            two.manager.keep(one.target)
         await one.recorder.wait_until(lambda: bool(one.recorder.peers))
         two.scope.cancel()
-        world.network.kill(world.address(2), is_silent=True)  # no goodbye: node one knows nothing of it
+        world.network.kill(world.address(higher), is_silent=True)  # no goodbye: node one knows nothing of it
         await trio.sleep(1)
-        assert one.recorder.peers
-        await world.start(2, targets=(one.target,))
+        assert one.recorder.only_peer.is_outbound == is_outbound
+        await world.start(higher, targets=(one.target,), run_number=1)
         await one.recorder.wait_until(lambda: bool(one.recorder.gone), 5)
         assert one.recorder.reasons == ["replaced by a newer connection"]
         assert len(one.manager.peers) == 1
@@ -183,6 +189,19 @@ async def test_bans_outlive_the_process(autojump_clock: MockClock, tmp_path: Pat
         assert again.manager.peers and two.manager.peers
 
 
+async def test_a_banned_node_is_known_on_another_host(autojump_clock: MockClock) -> None:
+    async with simulation() as world:
+        one, two = await world.start_pair()
+        one.manager.ban(one.recorder.only_peer, "a test")
+        await one.recorder.wait_until(lambda: not one.recorder.peers)
+        two.scope.cancel()
+        elsewhere = world.network.host(world.address(7))
+        settings = {"is_plain": True, "listen": None, "targets": (one.target,)}
+        again = await start_node(world.nursery, elsewhere, 2, **settings)
+        await trio.sleep(20)
+        assert not one.manager.peers and not again.manager.peers
+
+
 async def test_a_validator_is_banned_but_not_for_long(autojump_clock: MockClock) -> None:
     async with simulation() as world:
         one = await world.start(1)
@@ -219,7 +238,7 @@ async def test_a_broadcast_reaches_everybody_but_one(autojump_clock: MockClock) 
         await all_connected(nodes)
         left_out = nodes[0].manager.peers[nodes[1].key.node_id]
         assert nodes[0].manager.broadcast(ConsensusMessage(b"vote"), except_for=left_out) == 2
-        assert nodes[0].manager.announce_status() == 3
+        nodes[0].manager.announce_status()
         await trio.sleep(1)
         assert [len(node.recorder.messages) for node in nodes] == [0, 1, 2, 2]
         assert isinstance(nodes[1].recorder.messages[0][1], Status)
@@ -254,3 +273,19 @@ async def test_one_host_gets_few_connections(autojump_clock: MockClock) -> None:
         await trio.sleep(5)
         assert len(one.manager.peers) == 2
         assert one.manager.counters.refused >= 1
+
+
+async def test_many_blocks_in_a_row_are_few_announcements(autojump_clock: MockClock) -> None:
+    """A node that syncs must not look like one that floods."""
+    async with simulation() as world:
+        one, two = await world.start_pair()
+        head = status()
+        one.manager._get_status = lambda: head
+        for height in range(1, 2001):
+            head = status(height)
+            one.manager.announce_status()
+            await trio.sleep(0.001)
+        await trio.sleep(1)
+        assert two.recorder.gone == [] and two.manager.counters.offences == 0
+        assert two.recorder.only_peer.status == status(2000)
+        assert len(two.recorder.messages) <= 42

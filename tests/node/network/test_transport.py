@@ -28,6 +28,21 @@ def test_broken_endpoints_are_refused(text: str) -> None:
         Endpoint.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.3.2.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("10.0.0.1", False),
+        ("a", False),
+    ],
+)
+def test_loopback_is_recognised(host: str, is_loopback: bool) -> None:
+    assert Endpoint(host, 1).is_loopback == is_loopback
+
+
 async def test_tcp_carries_bytes_both_ways() -> None:
     heard: list[tuple[bytes, Endpoint]] = []
 

@@ -1,0 +1,61 @@
+"""Transactions between nodes: who has announced one without having it does not keep others from delivering it."""
+
+from __future__ import annotations
+
+import trio
+
+from dmchain.chain.primitives.transaction import Transaction
+from dmchain.node.network.messages import GetTransactions, Reply, Request, TransactionHashes, Transactions
+from tests.node.consensus.validators import Stranger, cut, open_network, signed_transfer, until
+
+
+def announce(stranger: Stranger, transaction: Transaction) -> None:
+    for peer in list(stranger.peers.values()):
+        peer.send(TransactionHashes((transaction.hash,)))
+
+
+async def test_whoever_announces_what_it_does_not_deliver_is_passed_over() -> None:
+    async with open_network(1) as network:
+        await network.start()
+        node = network.nodes[0]
+        tx = signed_transfer(0)
+
+        async def deliver_nothing(request: Request) -> Reply:
+            await trio.sleep(0.2)
+            return Transactions(())
+
+        async def deliver(request: Request) -> Reply:
+            assert request == GetTransactions((tx.hash,))
+            return Transactions((tx.raw,))
+
+        async with (
+            network.stranger(key=601, answer=deliver_nothing) as liar,
+            network.stranger(key=602, answer=deliver) as friend,
+        ):
+            announce(liar, tx)
+            await until(lambda: liar.requests == 1, 5, "asked")
+            announce(friend, tx)
+            await until(lambda: node.backend.transaction(tx.hash) is not None, 5, "it is there")
+            assert not liar.is_cut and not friend.is_cut
+            peering = node.validator.peering
+            await until(lambda: not peering._asked and peering._pulls == 0, 5, "nothing is left over")
+
+
+async def test_transactions_nobody_asked_for_or_signed_ban_whoever_sends_them() -> None:
+    async with open_network(1) as network:
+        await network.start()
+        wanted, other = signed_transfer(0), signed_transfer(1)
+        broken = bytearray(wanted.raw)
+        broken[-1] ^= 1
+
+        for number, raw in enumerate((other.raw, b"\xff" * 50, Transaction.decode(bytes(broken)).raw)):
+
+            async def deliver(request: Request, raw: bytes = raw) -> Reply:
+                return Transactions((raw,))
+
+            async with network.stranger(key=700 + number, answer=deliver) as stranger:
+                for _ in range(2):
+                    announce(stranger, wanted)
+                    await trio.sleep(0.1)
+                await cut(stranger)
+        await network.decide()
