@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 import os, sys
 sys.path.insert(0, "")
 from pathlib import Path
-from tests.clients.toolchain import ToolchainUnavailable, install
-for project in (Path("tests/clients"), Path("bench")):
+from tools.npm import ToolchainUnavailable, install
+for project in (Path("tools/contracts"), Path("tests/clients"), Path("bench")):
     try:
         install(project.resolve())
     except ToolchainUnavailable as error:

@@ -1,0 +1,1 @@
+"""The market's contracts on an in-process chain."""

@@ -1,0 +1,1 @@
+"""Builds the market's Solidity contracts with solc from npm (docs/market/contracts.md)."""

@@ -1,0 +1,212 @@
+"""Solidity to artifacts, one contract at a time, through the standard JSON of solc from npm.
+
+Each contract is compiled with just the files that it imports: a broken file elsewhere does no harm, the ids that solc
+numbers its syntax tree with (they get into its output) do not depend on other contracts, and the result can be cached
+by the hash of the whole request, compiler version included.
+
+Source units are named ``dmchain/<Name>.sol`` and ``dmchain/interfaces/<Name>.sol`` for the package's contracts,
+``@openzeppelin/...`` for libraries, and by the path in the repository for everything else: no name depends on the
+machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tools.npm import find_node, install
+
+PROJECT = Path(__file__).resolve().parent
+REPOSITORY = PROJECT.parent.parent
+CONTRACTS = REPOSITORY / "dmchain" / "marketplace_vm" / "contracts"
+CACHE = REPOSITORY / ".setup" / "contracts"
+PACKAGE_PREFIX = "dmchain/"
+COMPILE_TIMEOUT_S = 180
+
+SETTINGS: dict[str, Any] = {
+    "optimizer": {"enabled": True, "runs": 200},
+    "evmVersion": "osaka",
+    # the hash of the metadata would change with every comment
+    "metadata": {"bytecodeHash": "none"},
+}
+OUTPUTS = [
+    "abi",
+    "devdoc",
+    "userdoc",
+    "storageLayout",
+    "evm.bytecode.object",
+    "evm.bytecode.linkReferences",
+    "evm.deployedBytecode.object",
+    "evm.deployedBytecode.immutableReferences",
+    "evm.methodIdentifiers",
+]
+
+_IMPORT = re.compile(r'^\s*import\s+(?:[^"\']*\sfrom\s+)?["\']([^"\']+)["\']', re.MULTILINE)
+_RUN_SOLC = (
+    "const solc=require('solc');let t='';process.stdin.on('data',d=>t+=d)"
+    ".on('end',()=>process.stdout.write(solc.compile(t)))"
+)
+
+
+class CompilationFailed(Exception):
+    """The source does not compile; the message is solc's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What solc made of one contract; `output` is the part of its standard JSON that is about it."""
+
+    name: str
+    source_name: str
+    output: dict[str, Any]
+
+    @property
+    def abi(self) -> list[dict[str, Any]]:
+        abi: list[dict[str, Any]] = self.output["abi"]
+        return abi
+
+    @property
+    def bytecode(self) -> bytes:
+        """Creation code without constructor arguments; b"" for an interface."""
+        return bytes.fromhex(self.output["evm"]["bytecode"]["object"])
+
+    @property
+    def deployed_bytecode(self) -> bytes:
+        """Runtime code with zeros where immutables go."""
+        return bytes.fromhex(self.output["evm"]["deployedBytecode"]["object"])
+
+
+def source_path(unit: str) -> Path:
+    """The file behind the name of a source unit."""
+    if unit.startswith(PACKAGE_PREFIX + "marketplace_vm/"):
+        raise CompilationFailed(f"{unit}: import the package's contracts as dmchain/<Name>.sol")
+    if unit.startswith(PACKAGE_PREFIX):
+        return CONTRACTS / unit.removeprefix(PACKAGE_PREFIX)
+    if unit.startswith("@"):
+        return install_modules() / unit
+    return REPOSITORY / unit
+
+
+def unit_name(path: Path) -> str:
+    """The name of a source unit, whatever machine the file is on."""
+    path = path.resolve()
+    modules = PROJECT / "node_modules"
+    if path.is_relative_to(CONTRACTS):
+        return PACKAGE_PREFIX + path.relative_to(CONTRACTS).as_posix()
+    if path.is_relative_to(modules):
+        return path.relative_to(modules).as_posix()
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+@lru_cache(maxsize=1)
+def install_modules() -> Path:
+    """``node_modules`` with solc and OpenZeppelin; raises ToolchainUnavailable."""
+    return install(PROJECT)
+
+
+@lru_cache(maxsize=1)
+def compiler_version() -> str:
+    version: str = json.loads((install_modules() / "solc" / "package.json").read_text())["version"]
+    return version
+
+
+def collect_sources(unit: str) -> dict[str, str]:
+    """The texts of a source unit and of all it imports, by name, sorted."""
+    found: dict[str, str] = {}
+    waiting = [unit]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        path = source_path(name)
+        try:
+            found[name] = path.read_text()
+        except OSError as error:
+            raise CompilationFailed(f"{name}: {error.strerror} (imported by {unit})") from error
+        for target in _IMPORT.findall(found[name]):
+            if target.startswith("."):
+                target = os.path.normpath(os.path.join(os.path.dirname(name), target))
+            waiting.append(target)
+    return dict(sorted(found.items()))
+
+
+def make_request(unit: str, outputs: list[str] | None = None) -> dict[str, Any]:
+    """The standard JSON input that compiles the contracts of one source unit."""
+    return {
+        "language": "Solidity",
+        "sources": {name: {"content": text} for name, text in collect_sources(unit).items()},
+        "settings": {**SETTINGS, "outputSelection": {unit: {"*": outputs or OUTPUTS}}},
+    }
+
+
+def compile_unit(unit: str) -> dict[str, Compiled]:
+    """All contracts of one source unit by name.
+
+    Raises CompilationFailed with solc's text, ToolchainUnavailable without Node.js or npm.
+    """
+    install_modules()
+    request = json.dumps(make_request(unit), sort_keys=True)
+    key = hashlib.sha256(f"{compiler_version()}\n{request}".encode()).hexdigest()
+    cached = CACHE / f"{Path(unit).stem}-{key[:32]}.json"
+    if not cached.exists():
+        answer = run_solc(request)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        partial = cached.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps({"contracts": answer["contracts"][unit], "warnings": warnings_of(answer)}))
+        partial.replace(cached)
+    contracts = json.loads(cached.read_text())["contracts"]
+    return {name: Compiled(name, unit, output) for name, output in contracts.items()}
+
+
+def compile_contract(name: str, folders: tuple[Path, ...] = ()) -> Compiled:
+    """The contract `name` from the package's sources, or from one of `folders`, or from OpenZeppelin's.
+
+    A name with a slash is a source unit, for instance ``@openzeppelin/contracts/mocks/ERC1271WalletMock.sol``.
+    """
+    if "/" in name:
+        return compile_unit(name)[Path(name).stem]
+    for folder in (CONTRACTS, CONTRACTS / "interfaces", *folders):
+        if (folder / f"{name}.sol").exists():
+            return compile_unit(unit_name(folder / f"{name}.sol"))[name]
+    if name in WELL_KNOWN:
+        return compile_unit(WELL_KNOWN[name])[name]
+    places = ", ".join(str(each.relative_to(REPOSITORY)) for each in (CONTRACTS, *folders))
+    raise CompilationFailed(f"no {name}.sol in {places}")
+
+
+WELL_KNOWN = {
+    "TransparentUpgradeableProxy": "@openzeppelin/contracts/proxy/transparent/TransparentUpgradeableProxy.sol",
+    "ProxyAdmin": "@openzeppelin/contracts/proxy/transparent/ProxyAdmin.sol",
+}
+"""Contracts of OpenZeppelin that are deployed as they are."""
+
+
+def run_solc(request: str) -> dict[str, Any]:
+    """One run of the compiler; raises CompilationFailed when there are errors."""
+    done = subprocess.run(
+        [find_node(), "-e", _RUN_SOLC],
+        cwd=PROJECT,
+        input=request,
+        capture_output=True,
+        text=True,
+        timeout=COMPILE_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise CompilationFailed(f"solc stopped: {done.stderr[-2000:]}")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    errors = [each["formattedMessage"] for each in answer.get("errors", ()) if each["severity"] == "error"]
+    if errors:
+        raise CompilationFailed("\n".join(errors))
+    return answer
+
+
+def warnings_of(answer: dict[str, Any]) -> list[str]:
+    return [each["formattedMessage"] for each in answer.get("errors", ()) if each["severity"] == "warning"]
