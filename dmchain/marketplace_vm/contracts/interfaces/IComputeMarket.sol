@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.28;
+
+/// @title Market of computation beside the data
+/// @notice A licensee with prepaid units orders that an algorithm be run on a data set; the provider runs it where the
+/// data is; an operator of the quality oracle, drawn for the order, attests how many units it used.
+///
+/// Units are reserved at the order and consumed or set free when it ends; their price is released by the
+/// LicenseManager. An order may promise extra pay to whoever runs it, and a fee to the operator who attests: both are
+/// held here until then. Every end but completion gives all of it back.
+///
+/// The operator is drawn by stake with the hash of a block that was still to come when the provider accepted. A provider
+/// can so neither choose who attests, nor wait for a better draw: the block is fixed at once, and the draw from it can be
+/// made by anyone. That is safer than any active operator (a provider who runs one would attest to itself) and safer than
+/// the prevRandao of the drawing transaction (whoever sends it would choose the block). Who proposes that one block could
+/// try several contents; it would have to be the provider's accomplice at the right height.
+///
+/// Token 0 is the native coin, times are seconds since the Unix epoch.
+interface IComputeMarket {
+    enum OrderState {
+        None,
+        Ordered,
+        Accepted,
+        Completed,
+        Closed
+    }
+
+    /// @param algorithmCid binary CID of what is to be run
+    /// @param maxUnits reserved, at least 1
+    /// @param acceptWithin seconds in which a provider must accept
+    /// @param completeWithin seconds from then on in which it must complete
+    /// @param token of the two amounts
+    /// @param extraPay to the account that accepts, beside the price of the units
+    /// @param attestationFee to the operator who attests
+    struct OrderInput {
+        bytes32 datasetId;
+        bytes algorithmCid;
+        uint64 maxUnits;
+        uint64 acceptWithin;
+        uint64 completeWithin;
+        address token;
+        uint128 extraPay;
+        uint128 attestationFee;
+    }
+
+    /// @param provider who accepted
+    /// @param attestor the operator drawn, zero until then
+    /// @param drawBlock the block whose hash decides
+    /// @param deadline to be accepted by, then to be completed by
+    /// @param draws how many operators have been drawn
+    struct Order {
+        bytes32 datasetId;
+        address consumer;
+        uint64 maxUnits;
+        OrderState state;
+        uint8 draws;
+        address provider;
+        uint64 usedUnits;
+        address attestor;
+        uint64 drawBlock;
+        address token;
+        uint64 deadline;
+        uint64 completeWithin;
+        uint64 drawnAt;
+        uint128 extraPay;
+        uint128 attestationFee;
+        bytes algorithmCid;
+        bytes resultCid;
+    }
+
+    /// @notice Why an order ended without a result.
+    enum Cause {
+        Cancelled,
+        Rejected,
+        NotAccepted,
+        NotCompleted,
+        DatasetVoid
+    }
+
+    event OrderPlaced(
+        uint256 indexed orderId,
+        bytes32 indexed datasetId,
+        address indexed consumer,
+        bytes algorithmCid,
+        uint64 maxUnits,
+        uint64 acceptBy,
+        address token,
+        uint256 extraPay,
+        uint256 attestationFee
+    );
+    event OrderAccepted(uint256 indexed orderId, address indexed provider, uint64 completeBy, uint64 drawBlock);
+    event AttestorDrawn(uint256 indexed orderId, address indexed attestor, uint8 draws);
+    event RedrawStarted(uint256 indexed orderId, address indexed former, uint64 drawBlock);
+    event OrderCompleted(
+        uint256 indexed orderId,
+        address indexed provider,
+        address indexed attestor,
+        bytes resultCid,
+        uint64 usedUnits
+    );
+    event OrderClosed(uint256 indexed orderId, Cause indexed cause, uint256 refunded);
+    /// @param owner in whose name the executor acts
+    event ExecutorChanged(bytes32 indexed datasetId, address indexed owner, address indexed executor);
+    event Withdrawn(address indexed token, address indexed account, address indexed recipient, uint256 amount);
+
+    error UnknownOrder(uint256 orderId);
+    error WrongState(uint256 orderId, OrderState state);
+    /// @notice Neither the owner of the data set nor its executor.
+    error NotProvider(bytes32 datasetId, address caller, address owner);
+    error NotConsumer(uint256 orderId, address caller, address consumer);
+    /// @notice The account holds no valid pay-per-compute licence.
+    error NoComputeLicense(bytes32 datasetId, address account);
+    /// @param expiresAt of the licence, before the order could be done
+    error LicenseTooShort(uint64 expiresAt, uint64 needed);
+    error InvalidUnits(uint256 given, uint256 highest);
+    error InvalidTimeout(uint64 given, uint64 lowest, uint64 highest);
+    error InvalidCidLength(uint256 given, uint256 lowest, uint256 highest);
+    error DeadlinePassed(uint256 orderId, uint64 deadline);
+    error NotExpired(uint256 orderId, uint64 deadline);
+    /// @notice The draw's block is still to come.
+    error DrawPending(uint256 orderId, uint256 drawBlock);
+    error NotDrawn(uint256 orderId);
+    error AlreadyDrawn(uint256 orderId, address attestor);
+    /// @notice The oracle has no operator but the order's own parties.
+    error NoOperator();
+    error RedrawNotDue(uint256 orderId, uint64 due);
+    error TooManyDraws(uint256 orderId, uint256 allowed);
+    /// @notice The signature is not the attestor's, or it is no operator any more.
+    error InvalidAttestation(uint256 orderId, address attestor);
+    error InvalidAccount(address account);
+    error UnexpectedAmount(address token, uint256 expected, uint256 received);
+    error NothingOwed(address token, address account);
+
+    /// @notice Order a computation. The caller holds a valid pay-per-compute licence with enough units left. extraPay and
+    /// attestationFee are taken from it: allowed before, or sent along if in native coin.
+    /// Emits {OrderPlaced}.
+    /// @return orderId counted from 1
+    function order(OrderInput calldata input) external payable returns (uint256 orderId);
+
+    /// @notice Take an order back before it is accepted. Only its consumer.
+    /// Emits {OrderClosed}.
+    function cancel(uint256 orderId) external;
+
+    /// @notice Name who may accept orders on a data set beside its owner, zero for nobody. Only the owner; void when the
+    /// data set changes hands.
+    /// Emits {ExecutorChanged}.
+    function setExecutor(bytes32 datasetId, address executor) external;
+
+    /// @notice Commit to run it. Only the data set's owner or executor.
+    /// Emits {OrderAccepted}.
+    function accept(uint256 orderId) external;
+
+    /// @notice Refuse an order, or give up one that was accepted. Only the data set's owner or executor, or who accepted.
+    /// Emits {OrderClosed}.
+    function reject(uint256 orderId) external;
+
+    /// @notice Draw the operator who attests, from the hash of the order's drawBlock. Anyone, after that block. When it is
+    /// more than 256 blocks old, a new one is set instead.
+    /// Emits {AttestorDrawn}, or {RedrawStarted}.
+    /// @return attestor zero in the latter case
+    function draw(uint256 orderId) external returns (address attestor);
+
+    /// @notice Ask for another operator: at once when the drawn one has left the oracle; else after it was silent for
+    /// `redrawAfter()` seconds. Only consumer or provider; at most `maxDraws()` are drawn for an order.
+    /// Emits {RedrawStarted}.
+    function redraw(uint256 orderId) external;
+
+    /// @notice Hand in the result. Anyone who has the attestor's signature. The units are consumed, what was reserved
+    /// beyond them is free again, extra pay and fee are credited.
+    /// Emits {OrderCompleted}.
+    /// @param resultCid binary CID of the result
+    /// @param usedUnits 1 to maxUnits
+    /// @param attestation signature (65 bytes, or ERC-1271) of the attestor over `attestationDigest`
+    function complete(uint256 orderId, bytes calldata resultCid, uint64 usedUnits, bytes calldata attestation) external;
+
+    /// @notice End an order that was not accepted or completed in time, or whose data set was retired or taken over.
+    /// Anyone.
+    /// Emits {OrderClosed}.
+    function expire(uint256 orderId) external;
+
+    /// @notice Send `account` what it is owed; anyone may.
+    /// Emits {Withdrawn}.
+    function withdrawFor(address token, address account) external returns (uint256 amount);
+
+    /// @notice Send what the caller is owed to another account.
+    /// Emits {Withdrawn}.
+    function withdrawTo(address token, address recipient) external returns (uint256 amount);
+
+    /// @notice The EIP-712 digest the attestor signs: domain ("dmchain ComputeMarket", "1", chain id, this contract),
+    /// type Usage(uint256 orderId,bytes resultCid,uint64 usedUnits).
+    function attestationDigest(uint256 orderId, bytes calldata resultCid, uint64 usedUnits)
+        external
+        view
+        returns (bytes32);
+
+    /// @notice Reverts with {UnknownOrder}. Named `orderOf`, as `order` places one.
+    function orderOf(uint256 orderId) external view returns (Order memory);
+
+    /// @notice The account that may accept orders beside the owner of the moment; zero for none.
+    function executorOf(bytes32 datasetId) external view returns (address);
+
+    function orderCount() external view returns (uint256);
+
+    function redrawAfter() external view returns (uint64);
+
+    function maxDraws() external view returns (uint8);
+
+    /// @notice What `account` can withdraw.
+    function owed(address token, address account) external view returns (uint256);
+
+    /// @notice Sum of what open orders hold and of all that is owed; never more than the balance.
+    function held(address token) external view returns (uint256);
+}
