@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup node-setup devnet test conformance sim bench lint clean
+.PHONY: help setup node-setup devnet test market-test contracts conformance sim bench lint clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -24,6 +24,12 @@ devnet: ## Run a development network on port 8545; ARGS="--port 0 …" passes op
 test: node-setup ## Run the tests; ARGS="-k name" passes options on to pytest
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
+market-test: node-setup ## Run every test of the market's contracts, the long ones too
+	@MARKET=full $(BIN)/python -m pytest -q -n 2 --dist loadfile $(wildcard tests/contracts tests/market) $(ARGS)
+
+contracts: node-setup ## Compile the market's contracts into their artifacts, byte for byte the same anywhere
+	@$(BIN)/python -m tools.contracts.artifacts $(ARGS)
+
 conformance: setup ## Run the whole sample of published Ethereum fixtures on both engines
 	@CONFORMANCE=full $(BIN)/python -m pytest -q -n 2 tests/conformance $(ARGS)
 
@@ -34,7 +40,7 @@ bench: node-setup ## Measure, beside anvil and plain py-evm; each script prints 
 	@for script in startup engine precompiles throughput network_nodes; do $(BIN)/python bench/$$script.py $(ARGS); done
 
 lint: setup ## Check style and types
-	@$(BIN)/ruff check dmchain tests bench
+	@$(BIN)/ruff check dmchain tests bench tools
 	@$(BIN)/mypy
 
 clean: ## Remove what the targets made
