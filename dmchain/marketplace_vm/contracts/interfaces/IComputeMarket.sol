@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {IPullPayments} from "./IPullPayments.sol";
+
 /// @title Market of computation beside the data
 /// @notice A licensee with prepaid units orders that an algorithm be run on a data set; the provider runs it where the
 /// data is; an operator of the quality oracle, drawn for the order, attests how many units it used.
@@ -16,7 +18,7 @@ pragma solidity ^0.8.28;
 /// try several contents; it would have to be the provider's accomplice at the right height.
 ///
 /// Token 0 is the native coin, times are seconds since the Unix epoch.
-interface IComputeMarket {
+interface IComputeMarket is IPullPayments {
     enum OrderState {
         None,
         Ordered,
@@ -101,7 +103,6 @@ interface IComputeMarket {
     event OrderClosed(uint256 indexed orderId, Cause indexed cause, uint256 refunded);
     /// @param owner in whose name the executor acts
     event ExecutorChanged(bytes32 indexed datasetId, address indexed owner, address indexed executor);
-    event Withdrawn(address indexed token, address indexed account, address indexed recipient, uint256 amount);
 
     error UnknownOrder(uint256 orderId);
     error WrongState(uint256 orderId, OrderState state);
@@ -127,9 +128,6 @@ interface IComputeMarket {
     error TooManyDraws(uint256 orderId, uint256 allowed);
     /// @notice The signature is not the attestor's, or it is no operator any more.
     error InvalidAttestation(uint256 orderId, address attestor);
-    error InvalidAccount(address account);
-    error UnexpectedAmount(address token, uint256 expected, uint256 received);
-    error NothingOwed(address token, address account);
 
     /// @notice Order a computation. The caller holds a valid pay-per-compute licence with enough units left. extraPay and
     /// attestationFee are taken from it: allowed before, or sent along if in native coin.
@@ -178,14 +176,6 @@ interface IComputeMarket {
     /// Emits {OrderClosed}.
     function expire(uint256 orderId) external;
 
-    /// @notice Send `account` what it is owed; anyone may.
-    /// Emits {Withdrawn}.
-    function withdrawFor(address token, address account) external returns (uint256 amount);
-
-    /// @notice Send what the caller is owed to another account.
-    /// Emits {Withdrawn}.
-    function withdrawTo(address token, address recipient) external returns (uint256 amount);
-
     /// @notice The EIP-712 digest the attestor signs: domain ("dmchain ComputeMarket", "1", chain id, this contract),
     /// type Usage(uint256 orderId,bytes resultCid,uint64 usedUnits).
     function attestationDigest(uint256 orderId, bytes calldata resultCid, uint64 usedUnits)
@@ -204,10 +194,4 @@ interface IComputeMarket {
     function redrawAfter() external view returns (uint64);
 
     function maxDraws() external view returns (uint8);
-
-    /// @notice What `account` can withdraw.
-    function owed(address token, address account) external view returns (uint256);
-
-    /// @notice Sum of what open orders hold and of all that is owed; never more than the balance.
-    function held(address token) external view returns (uint256);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {IPullPayments} from "./IPullPayments.sol";
+
 /// @title Escrow of all money of the market that is not earned yet
 /// @notice Every unit in here belongs to an open escrow or is owed to an account that may withdraw it.
 ///
@@ -13,7 +15,7 @@ pragma solidity ^0.8.28;
 /// ever pushed to a user. Void means: retired, or registered anew by an earlier commitment; all that is still held then
 /// goes back to the payers, whoever asks for it. Token 0 is the native coin, amounts are in the token's smallest unit,
 /// times seconds since the Unix epoch.
-interface IEscrowPayment {
+interface IEscrowPayment is IPullPayments {
     enum EscrowState {
         None,
         Open,
@@ -108,8 +110,6 @@ interface IEscrowPayment {
     event EscrowFrozen(uint256 indexed escrowId, uint256 amount);
     /// @param refundBps part of the frozen money that went back, of 10000
     event EscrowResolved(uint256 indexed escrowId, uint256 refundBps, uint256 refunded, uint256 released);
-    event Withdrawn(address indexed token, address indexed account, address indexed recipient, uint256 amount);
-    event LicenseManagerChanged(address indexed manager);
     event DisputeResolutionChanged(address indexed disputes);
     event QualityOracleChanged(address indexed oracle);
     event ReputationChanged(address indexed reputation);
@@ -138,11 +138,6 @@ interface IEscrowPayment {
     error InvalidAmount(uint256 escrowId, uint256 given, uint256 available);
     error InvalidScore(uint256 given, uint256 highest);
     error InvalidBps(uint256 given, uint256 highest);
-    error InvalidAccount(address account);
-    /// @param expected what was said to have been paid in
-    /// @param received what is there beyond what was held before
-    error UnexpectedAmount(address token, uint256 expected, uint256 received);
-    error NothingOwed(address token, address account);
 
     // -- by the LicenseManager
 
@@ -218,14 +213,6 @@ interface IEscrowPayment {
     /// Emits {Withdrawn}.
     function withdraw(address token) external returns (uint256 amount);
 
-    /// @notice Send `account` what it is owed; anyone may.
-    /// Emits {Withdrawn}.
-    function withdrawFor(address token, address account) external returns (uint256 amount);
-
-    /// @notice Send what the caller is owed to another account.
-    /// Emits {Withdrawn}.
-    function withdrawTo(address token, address recipient) external returns (uint256 amount);
-
     // -- administration
 
     /// @notice Only the admin.
@@ -249,12 +236,6 @@ interface IEscrowPayment {
     function isVoid(uint256 escrowId) external view returns (bool);
 
     function escrowCount() external view returns (uint256);
-
-    /// @notice What `account` can withdraw.
-    function owed(address token, address account) external view returns (uint256);
-
-    /// @notice Sum of all open escrows and of all that is owed; never more than the balance.
-    function held(address token) external view returns (uint256);
 
     function licenseManager() external view returns (address);
 

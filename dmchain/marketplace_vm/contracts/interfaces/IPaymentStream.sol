@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {IPullPayments} from "./IPullPayments.sol";
+
 /// @title Payment by the second
 /// @notice A payer puts down a deposit that flows to the other side as time goes by. A stream by an offer (of a
 /// subscription) comes with a licence that lasts as long as the deposit; a plain stream is money alone.
@@ -12,7 +14,7 @@ pragma solidity ^0.8.28;
 /// Money of a stream by an offer is sent to {ILicenseManager-distribute}. When its data set is retired, or registered
 /// anew by an earlier commitment, the stream is void: nothing more can be withdrawn, and what is still there goes back to
 /// the payer, whoever asks for it. Token 0 is the native coin, times are seconds since the Unix epoch.
-interface IPaymentStream {
+interface IPaymentStream is IPullPayments {
     /// @notice `Ended`: by cancelling, by running dry, or void. What has flowed until then can still be withdrawn.
     enum StreamState {
         None,
@@ -60,15 +62,14 @@ interface IPaymentStream {
     event StreamToppedUp(uint256 indexed streamId, address indexed by, uint256 added, uint64 stopsAt);
     /// @param refunded credited to the payer, who withdraws it
     /// @param claimable what has flowed and was not withdrawn yet
-    event StreamEnded(uint256 indexed streamId, uint64 at, uint256 refunded, uint256 claimable);
+    event StreamEnded(uint256 indexed streamId, uint64 endedAt, uint256 refunded, uint256 claimable);
     /// @param amount sent to the LicenseManager for distribution, or to the recipient of a plain stream
     event StreamWithdrawn(uint256 indexed streamId, uint256 amount);
-    event Withdrawn(address indexed token, address indexed account, address indexed recipient, uint256 amount);
 
     error UnknownStream(uint256 streamId);
     error NotActive(uint256 streamId);
     /// @notice The deposit is used up: start a new stream.
-    error StreamRanDry(uint256 streamId, uint64 at);
+    error StreamRanDry(uint256 streamId, uint64 stoppedAt);
     /// @notice Still flowing.
     error StreamFlowing(uint256 streamId, uint64 until);
     error NotParty(uint256 streamId, address caller, address payer, address other);
@@ -82,11 +83,8 @@ interface IPaymentStream {
     error DepositTooSmall(uint256 given, uint256 least);
     /// @notice The deposit pays for longer than the offer allows, or beyond what times can hold.
     error DepositTooLarge(uint256 givenSeconds, uint256 mostSeconds);
-    error InvalidAccount(address account);
     error InvalidRate(uint256 price, uint256 period);
-    error UnexpectedAmount(address token, uint256 expected, uint256 received);
     error NothingToWithdraw(uint256 streamId);
-    error NothingOwed(address token, address account);
 
     /// @notice Start a stream by an offer. `deposit` is taken from the caller, who is the payer; it needs to have allowed
     /// it to this contract, or send it along if it is native coin. The licensee gets the licence.
@@ -123,14 +121,6 @@ interface IPaymentStream {
     /// Emits {StreamWithdrawn}, and {StreamEnded} if it ran dry.
     function withdraw(uint256 streamId) external returns (uint256 amount);
 
-    /// @notice Send `account` what it is owed as a payer; anyone may.
-    /// Emits {Withdrawn}.
-    function withdrawFor(address token, address account) external returns (uint256 amount);
-
-    /// @notice Send what the caller is owed as a payer to another account.
-    /// Emits {Withdrawn}.
-    function withdrawTo(address token, address recipient) external returns (uint256 amount);
-
     /// @notice Reverts with {UnknownStream}.
     function stream(uint256 streamId) external view returns (Stream memory);
 
@@ -144,9 +134,5 @@ interface IPaymentStream {
 
     function streamCount() external view returns (uint256);
 
-    /// @notice What `account` can withdraw as a payer.
-    function owed(address token, address account) external view returns (uint256);
-
-    /// @notice Sum of all claims of both sides and of all that is owed; never more than the balance.
-    function held(address token) external view returns (uint256);
+    function licenseManager() external view returns (address);
 }
