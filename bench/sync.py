@@ -228,7 +228,8 @@ class SyncingNode:
         facts = body.facts
         decoded = time.perf_counter()
         executed = self.chain.execute(
-            body.block, ConsensusFacts(facts.record.proposer, facts.last_commit, facts.evidence)
+            body.block,
+            ConsensusFacts(facts.record.proposer, facts.last_commit, facts.evidence, facts.record.randao_reveal),
         )
         done = time.perf_counter()
         self.chain.commit(executed, Stored(facts, Commit.decode(commit)).encode())
@@ -238,6 +239,9 @@ class SyncingNode:
 
     def fault(self, peer: int, reason: str) -> None:
         raise AssertionError(reason)
+
+    def slow(self, peer: int, reason: str) -> None:
+        pass
 
     def handed_over(self, height: int) -> None:
         pass

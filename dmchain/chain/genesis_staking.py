@@ -1,7 +1,8 @@
 """The staking part of a genesis file: `dmchain.validators`, `dmchain.staking` and `dmchain.consensus`.
 
     "validators": [{"operator": "0x…20", "publicKey": "0x…64", "stake": "1000000000000000000000",
-                    "commissionBps": 500, "maxCommissionChangeBps": 100, "dial": "tcp://10.0.0.1:30333"}],
+                    "commissionBps": 500, "maxCommissionChangeBps": 100, "dial": "tcp://10.0.0.1:30333",
+                    "randaoAnchor": "0x…32", "randaoLength": 262144}],
     "staking":    {"epochSeconds": 600, …},    the fields of StakingParameters
     "consensus":  {"proposeMs": 3000, …}       the fields of ConsensusParams
 
@@ -19,12 +20,13 @@ from dmchain.chain.consensus.validators import Validator, ValidatorSet
 from dmchain.chain.genesis_fields import boolean, describe, json_object, missing, present, quantity, raw_bytes, shorten
 from dmchain.chain.primitives.errors import InvalidGenesis, SignatureError
 from dmchain.chain.primitives.public_key import PUBLIC_KEY_BYTES, PublicKey
-from dmchain.chain.primitives.types import Address
+from dmchain.chain.primitives.types import ZERO_HASH, Address, Hash32
 from dmchain.chain.staking.arithmetic import compute_power
 from dmchain.chain.staking.epochs import make_epoch, store_epoch
-from dmchain.chain.staking.layout import CONSENSUS_SLOT, PARAMETERS_SLOT, Liveness
+from dmchain.chain.staking.layout import CONSENSUS_SLOT, PARAMETERS_SLOT, U48, Liveness, Onions
 from dmchain.chain.staking.parameters import BPS, MAX_STAKE, StakingParameters, pack_consensus
 from dmchain.chain.staking.pool import Position
+from dmchain.chain.staking.randao import is_onion, store_onions
 from dmchain.chain.staking.slots import add_stake
 from dmchain.chain.staking.validators import register, store_liveness
 
@@ -40,6 +42,7 @@ class GenesisValidator:
     """A validator of epoch 0. `operator` is its account, `public_key` (64 bytes) that of its consensus key.
 
     `stake` in wei, bonded by the operator itself; `dial` tells other nodes where it listens, "" if it does not say.
+    Its blocks reveal the `randao_length` layers below `randao_anchor`; without them they reveal zero.
     """
 
     operator: Address
@@ -48,6 +51,8 @@ class GenesisValidator:
     commission_bps: int = 0
     max_commission_change_bps: int = 0
     dial: str = ""
+    randao_anchor: Hash32 = ZERO_HASH
+    randao_length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,10 @@ def parse_staking(section: Mapping[str, Any]) -> GenesisStaking | None:
 
 def _parse_validator(value: Any, at: str) -> GenesisValidator:
     entry = json_object(value, at)
-    known = ("operator", "publicKey", "stake", "commissionBps", "maxCommissionChangeBps", "dial")
+    known = (
+        "operator", "publicKey", "stake", "commissionBps", "maxCommissionChangeBps", "dial", "randaoAnchor",
+        "randaoLength",
+    )  # fmt: skip
     _refuse_unknown(entry, at, known)
     public_key = raw_bytes(entry.get("publicKey", missing(f"{at}.publicKey")), f"{at}.publicKey", PUBLIC_KEY_BYTES)
     try:
@@ -123,6 +131,10 @@ def _parse_validator(value: Any, at: str) -> GenesisValidator:
         raise InvalidGenesis(
             f"{at}.dial: expected up to {MAX_DIAL_CHARACTERS} printable ASCII characters, got {describe(dial)}"
         )
+    anchor = Hash32(raw_bytes(entry.get("randaoAnchor", "0x" + "00" * 32), f"{at}.randaoAnchor", 32))
+    length = quantity(entry.get("randaoLength", 0), f"{at}.randaoLength", U48)
+    if not is_onion(anchor, length):
+        raise InvalidGenesis(f"{at}: expected randaoAnchor and randaoLength, both or neither, and neither zero")
     return GenesisValidator(
         operator=Address(raw_bytes(entry.get("operator", missing(f"{at}.operator")), f"{at}.operator", 20)),
         public_key=public_key,
@@ -130,6 +142,8 @@ def _parse_validator(value: Any, at: str) -> GenesisValidator:
         commission_bps=quantity(entry.get("commissionBps", 0), f"{at}.commissionBps", BPS),
         max_commission_change_bps=quantity(entry.get("maxCommissionChangeBps", 0), f"{at}.maxCommissionChangeBps", BPS),
         dial=dial,
+        randao_anchor=anchor,
+        randao_length=length,
     )
 
 
@@ -200,6 +214,8 @@ def make_storage(staking: GenesisStaking, timestamp: int) -> tuple[tuple[int, in
             max_candidates=parameters.max_candidates,
         )
         store_liveness(slots, each.operator, Liveness(0, 1, timestamp, 1, 0))
+        if each.randao_length:
+            store_onions(slots, each.operator, Onions(each.randao_anchor, each.randao_length))
         position = Position(slots, each.operator, each.operator, 0, timestamp)
         position.add(each.stake)
         position.mature()

@@ -140,6 +140,7 @@ KEYS: tuple[Key, ...] = (
     Key("validator", "key_file", "", _text, "keystore file of the consensus key, below the home; empty: only follow"),
     Key("validator", "password_file", "", _text, "its first line opens the key file"),
     Key("validator", "journal", "keys/sign.journal", _text, "what the key has signed: lives with the key, never reset it"),
+    Key("validator", "randao", "keys/randao.json", _text, "the seed of what its blocks reveal; `dmchain stake randao`"),
     Key("metrics", "listen", "", _text, "host:port of Prometheus metrics, as 127.0.0.1:9464; empty: none"),
     Key("execution", "engine", "native", _one_of("native", "reference"), "reference is py-evm's own loop: slow"),
     Key("execution", "history_window", DEFAULT_WINDOW, _integer(1, 1_000_000), "old heights whose state can be read"),

@@ -36,6 +36,8 @@ STOP_SECONDS: Final = 1.2
 """From SIGTERM to SIGKILL: the whole command ends within two seconds."""
 POLL_SECONDS: Final = 0.02
 SHOWN_LOG_LINES: Final = 6
+ONION_LAYERS: Final = 1 << 16
+"""Blocks of one validator's randao onion: a devnet lives shorter than a chain, and shall start at once."""
 
 
 class ChildEnded(DmchainError):
@@ -111,6 +113,7 @@ def _make_homes(base: Path, options: NetworkOptions, accounts: Sequence[PrivateK
         chain_id=options.chain_id,
         gas_limit=options.gas_limit,
         consensus=consensus,
+        onion_layers=ONION_LAYERS,
     )
     settings = {"production.gas_limit": options.gas_limit, "execution.archive": True}
     for validator, operator in zip(plan, operators, strict=True):

@@ -138,6 +138,13 @@ def load_secret_file(path: Path) -> PrivateKey:
         raise KeyFileError(f"{path}: expected a private key as 64 hex digits") from None
 
 
+def read_private_text(path: Path) -> str:
+    """A small text file that nobody else can read; raises KeyFileError."""
+    text = _read_text(path)
+    _check_private(path)
+    return text
+
+
 def read_password(path: Path) -> str:
     """The first line of a password file, without its end."""
     return _read_text(path).split("\n", 1)[0].rstrip("\r")

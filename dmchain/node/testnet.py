@@ -20,6 +20,7 @@ from dmchain.node.config import render_config
 from dmchain.node.devnet import DEFAULT_CHAIN_ID, WEI_PER_ETHER, genesis_document
 from dmchain.node.home import PRIVATE_DIRECTORY, PRIVATE_FILE, Home, write_atomically
 from dmchain.node.keystore import read_password, save_key
+from dmchain.node.randao import ONION_LAYERS, RandaoSeed, save_seed
 from dmchain.node.sign_journal import FileJournal
 
 DEFAULT_STAKE_ETHER = 100_000
@@ -27,6 +28,7 @@ DEFAULT_P2P_PORT = 30_333
 NODE_KEY_FILE = "node.key"
 PASSWORD_FILE = "password"
 JOURNAL_FILE = "sign.journal"
+RANDAO_FILE = "randao.json"
 OPERATOR_FILE = "operator.json"
 
 
@@ -41,6 +43,7 @@ class PlannedValidator:
     rpc_port: int
     p2p_host: str
     p2p_port: int
+    randao: RandaoSeed
 
     @property
     def dial(self) -> str:
@@ -67,6 +70,7 @@ def plan_validators(
             rpc_port=free_rpc[number] if free_rpc else first_rpc_port + number,
             p2p_host=host,
             p2p_port=free_p2p[number] if free_p2p else first_p2p_port + number,
+            randao=RandaoSeed(os.urandom(32)),
         )
         for number, operator in enumerate(operators)
     ]
@@ -90,8 +94,9 @@ def make_genesis(
     gas_limit: int = DEFAULT_GAS_LIMIT,
     consensus: Mapping[str, int] | None = None,
     staking: Mapping[str, Any] | None = None,
+    onion_layers: int = ONION_LAYERS,
 ) -> dict[str, Any]:
-    """The genesis of the network: everybody in it has the same stake."""
+    """The genesis of the network: everybody in it has the same stake, and a randao onion of so many layers."""
     own: dict[str, Any] = {
         "validators": [
             {
@@ -101,6 +106,8 @@ def make_genesis(
                 "commissionBps": 500,
                 "maxCommissionChangeBps": 100,
                 "dial": each.dial,
+                "randaoAnchor": "0x" + each.randao.make_onion(0, onion_layers).anchor.hex(),
+                "randaoLength": onion_layers,
             }
             for each in validators
         ]
@@ -124,7 +131,7 @@ def write_home(
     if home.config.exists():
         raise StorageError(f"{home.path}: exists already", hint="use another directory; nothing was changed")
     home.path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-    keys = write_validator_keys(home, validator.consensus_key, is_light=is_light)
+    keys = write_validator_keys(home, validator.consensus_key, validator.randao, is_light=is_light)
     write_atomically(home.keys / NODE_KEY_FILE, validator.node_key.secret.hex().encode() + b"\n", mode=PRIVATE_FILE)
     write_atomically(home.genesis, json.dumps(genesis, indent=2).encode() + b"\n")
     values = {
@@ -138,13 +145,17 @@ def write_home(
     return home
 
 
-def write_validator_keys(home: Home, key: PrivateKey, *, is_light: bool = False) -> dict[str, str]:
-    """Put a new consensus key, its password file and its empty sign journal into a home; return their settings."""
+def write_validator_keys(
+    home: Home, key: PrivateKey, randao: RandaoSeed, *, is_light: bool = False
+) -> dict[str, str]:
+    """Put a new consensus key, its password file, its empty sign journal and its randao seed into a home; return their
+    settings."""
     home.keys.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
     password = os.urandom(16).hex()
     write_atomically(home.keys / PASSWORD_FILE, password.encode() + b"\n", mode=PRIVATE_FILE)
     stored = save_key(key, home.keys, password, is_light=is_light)
     FileJournal.create(home.keys / JOURNAL_FILE, key.address).close()
+    save_seed(home.keys / RANDAO_FILE, randao)
     return {"validator.key_file": f"keys/{stored.path.name}", "validator.password_file": f"keys/{PASSWORD_FILE}"}
 
 

@@ -87,4 +87,4 @@ def _consensus_facts(view: ChainView, height: int) -> ConsensusFacts | None:
     if stored is None or stored.seen_commit is None:
         return None
     facts = stored.facts
-    return ConsensusFacts(facts.record.proposer, facts.last_commit, facts.evidence)
+    return ConsensusFacts(facts.record.proposer, facts.last_commit, facts.evidence, facts.record.randao_reveal)

@@ -33,6 +33,7 @@ from dmchain.node.network.identity import ChainIdentity, NodeId
 from dmchain.node.network.simulated import LinkModel, PlainSecurity, SimulatedNetwork
 from dmchain.node.network.transport import Endpoint
 from dmchain.node.production import DecideAlone, Producer, ProductionConfig, initial_pool_head
+from dmchain.node.randao import RandaoSeed
 from dmchain.node.testnet import PlannedValidator, make_genesis
 from dmchain.node.worker import InlineWorker
 from tests.simulation.checker import Checker
@@ -42,6 +43,7 @@ GENESIS_TIME = 1_750_000_000
 ETHER = 10**18
 GWEI = 10**9
 P2P_PORT = 30303
+ONION_LAYERS = 2_000
 FAST = {
     "proposeMs": 600, "proposeDeltaMs": 200, "prevoteMs": 300, "prevoteDeltaMs": 200, "precommitMs": 300,
     "precommitDeltaMs": 200, "heartbeatMs": 5_000, "retryMs": 500, "messageDelayMs": 1_000,
@@ -108,6 +110,7 @@ class FullNode:
         self.consensus_key = secret("consensus", number)
         self.node_key = secret("node", number)
         self.operator_key = secret("operator", number)
+        self.randao = RandaoSeed(keccak(f"randao {number}".encode()))
         self.disk = Disk()
         self.journal = JournalInMemory()
         self.validates = True
@@ -128,6 +131,7 @@ class FullNode:
             rpc_port=0,
             p2p_host=self.address,
             p2p_port=P2P_PORT,
+            randao=self.randao,
         )
 
     @property
@@ -163,7 +167,12 @@ class FullNode:
             consensus_key=self.consensus_key if self.validates else None,
             journal=Path("unused"),
             listen=Endpoint(self.address, P2P_PORT),
+            randao=self.randao,
         )
+
+        def make_worker() -> InlineWorker:
+            return InlineWorker(lambda: rng.uniform(0.0005, 0.005))
+
         self.validator = ValidatorNode(
             world.genesis,
             settings,
@@ -173,7 +182,7 @@ class FullNode:
                 network=world.network.host(self.address),
                 rng=rng,
                 clock=lambda: world.clock() + world.clock_error.get(self.number, 0.0),
-                make_worker=lambda: InlineWorker(lambda: rng.uniform(0.0005, 0.005)),
+                make_worker=make_worker,
                 security=PlainSecurity(NodeId(self.node_key.address), identity),
                 journal=self.journal,
             ),
@@ -265,6 +274,7 @@ class World:
             gas_limit=gas_limit,
             consensus={**FAST, **(consensus or {})},
             staking=staking,
+            onion_layers=ONION_LAYERS,
         )
         document["timestamp"] = hex(GENESIS_TIME)
         self.genesis = parse_genesis(json.loads(json.dumps(document)))

@@ -7,21 +7,23 @@ from typing import TypeAlias
 
 from dmchain.chain.consensus.commit import Commit
 from dmchain.chain.consensus.evidence import ChainEvidence
-from dmchain.chain.primitives.types import Address, Hash32
+from dmchain.chain.primitives.types import ZERO_HASH, Address, Hash32
 
 
 @dataclass(frozen=True, slots=True)
 class ConsensusFacts:
-    """What consensus says about a block: all of it is part of the block, and has been verified.
+    """What consensus says about a block: all of it is part of the block, and but for the reveal has been verified.
 
     `proposer` is the address of the consensus key whose turn the block's record names. `last_commit` is the canonical
     commit of the height before, None in block 1 alone; its signers are indices in the set of that height, which the
     state knows. `evidence` has proven itself against the sets of its heights (`readers.read_epoch_at`).
+    `reveal` is the next layer of the proposer's randao onion, which the hooks check against the state.
     """
 
     proposer: Address
     last_commit: Commit | None
     evidence: tuple[ChainEvidence, ...] = ()
+    reveal: Hash32 = ZERO_HASH
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ from dmchain.chain.staking.parameters import (
     StakingParameters,
 )
 from dmchain.chain.staking.pool import Pool
+from dmchain.chain.staking.randao import begin_next_onion, process_reveal
 from dmchain.chain.staking.slots import (
     BlockState,
     Slots,
@@ -117,12 +118,13 @@ def process_block_start(state: BlockState, number: int, timestamp: int, facts: C
     """Before the first transaction of block `number`. Nothing happens on a chain without staking.
 
     Raises InvalidBlock when the facts do not fit the state: a commit of another height or of a set of another size, too
-    much evidence, an unknown proposer or a validator index that the set does not have.
+    much evidence, an unknown proposer, a reveal that is not its onion's next layer, or a validator index that the set does
+    not have.
     """
     block = _open(state, number, timestamp, facts)
     if block is None:
         return ()
-    block.operator_of(facts.proposer)
+    process_reveal(block.slots, block.operator_of(facts.proposer), facts.reveal)
     _count_absences(block)
     _process_evidence(block)
     return tuple(block.notices)
@@ -409,6 +411,7 @@ def _load_candidates(block: _Block) -> list[Candidate]:
 
 def _enrol(block: _Block, operator: Address, epoch: EpochHeader) -> None:
     """Note that a validator is in the set; who was not in the one before begins a new window."""
+    begin_next_onion(block.slots, operator, epoch.number)
     liveness = load_liveness(block.slots, operator)
     if liveness.member_epoch != epoch.number:  # it was stored plus one
         liveness = liveness._replace(window_time=block.timestamp, window_height=epoch.first_height, missed=0)

@@ -27,7 +27,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from dmchain.chain.primitives.crypto import keccak
-from dmchain.chain.primitives.types import Address
+from dmchain.chain.primitives.types import ZERO_HASH, Address, Hash32
 
 STAKE_SLOT: Final = 0
 REWARDS_SLOT: Final = 1
@@ -49,6 +49,7 @@ _SLOTS: Final = 1 << 256
 _ADDRESS: Final = (1 << 160) - 1
 _U16: Final = (1 << 16) - 1
 _U40: Final = (1 << 40) - 1
+U48: Final = (1 << 48) - 1
 _U64: Final = (1 << 64) - 1
 U96: Final = (1 << 96) - 1
 U160: Final = (1 << 160) - 1
@@ -91,7 +92,8 @@ def array_slot(slot: int, index: int) -> int:
 
 
 def validator_slot(operator: bytes) -> int:
-    """First of the ten slots of a validator: profile, four of its pool, liveness, tombstone, two of its key."""
+    """First of the twelve slots of a validator: profile, four of its pool, liveness, tombstone, two of its key, three of
+    its randao onions."""
     return _number(_at_address(operator, _VALIDATORS))
 
 
@@ -101,6 +103,7 @@ POOL_WORDS: Final = 4
 LIVENESS: Final = 5
 TOMBSTONE: Final = 6
 PUBLIC_KEY: Final = 7
+ONIONS: Final = 9
 
 
 def operator_of_slot(consensus: bytes) -> int:
@@ -228,6 +231,34 @@ def unpack_tombstone(word: int) -> Tombstone | None:
     if word == 0:
         return None
     return Tombstone(word & _U64, word >> 64 & _U64, word >> 128 & _U64, word >> 192)
+
+
+class Onions(NamedTuple):
+    """bytes32 randaoAnchor | bytes32 nextRandaoAnchor | uint48 randaoLeft; uint48 nextRandaoLength; uint64 nextRandaoEpoch.
+
+    The validator's next `left` blocks reveal preimages of `anchor`, one after the other. Another onion waits for epoch
+    `next_epoch` to be announced; 0: none waits.
+    """
+
+    anchor: Hash32 = ZERO_HASH
+    left: int = 0
+    next_anchor: Hash32 = ZERO_HASH
+    next_length: int = 0
+    next_epoch: int = 0
+
+    def pack(self) -> tuple[int, int, int]:
+        counts = self.left | self.next_length << 48 | min(self.next_epoch, _U64) << 96
+        return _number(self.anchor), _number(self.next_anchor), counts
+
+
+def unpack_onions(anchor: int, next_anchor: int, counts: int) -> Onions:
+    return Onions(
+        anchor=Hash32(_word(anchor)),
+        left=counts & U48,
+        next_anchor=Hash32(_word(next_anchor)),
+        next_length=counts >> 48 & U48,
+        next_epoch=counts >> 96 & _U64,
+    )
 
 
 class EpochHeader(NamedTuple):

@@ -23,12 +23,14 @@ from dmchain.chain.staking.layout import (
     CONSENSUS_SLOT,
     EPOCH_SLOT,
     OPERATORS_SLOT,
+    Onions,
     Status,
     Tombstone,
     array_slot,
 )
 from dmchain.chain.staking.parameters import StakingParameters, unpack_consensus
 from dmchain.chain.staking.pool import Pool, Position, load_tombstone
+from dmchain.chain.staking.randao import load_onions
 from dmchain.chain.staking.slots import (
     GetStorage,
     ReadSlots,
@@ -235,6 +237,13 @@ def list_validators(get_storage: GetStorage, offset: int, limit: int) -> Iterato
 def find_operator(get_storage: GetStorage, consensus: bytes) -> Address | None:
     """Who registered the consensus key with this address."""
     return load_operator(ReadSlots(get_storage), consensus)
+
+
+def read_onions(get_storage: GetStorage, consensus: bytes) -> Onions:
+    """The randao onions of a consensus key; all zero when it has none, or nobody registered it."""
+    slots = ReadSlots(get_storage)
+    operator = load_operator(slots, consensus)
+    return Onions() if operator is None else load_onions(slots, operator)
 
 
 # ---------------------------------------------------------------- stake

@@ -11,7 +11,7 @@ from typing import Final
 
 from dmchain.chain.primitives.crypto import public_key_to_address
 from dmchain.chain.primitives.public_key import PUBLIC_KEY_BYTES
-from dmchain.chain.primitives.types import UINT64_MAX, ZERO_ADDRESS, Address
+from dmchain.chain.primitives.types import UINT64_MAX, ZERO_ADDRESS, Address, Hash32
 from dmchain.chain.staking import STAKING
 from dmchain.chain.staking.arithmetic import is_worthless
 from dmchain.chain.staking.layout import EPOCH_SLOT, PARAMETERS_SLOT, Profile, Status, Unbonding, operator_of_slot
@@ -25,6 +25,7 @@ from dmchain.chain.staking.parameters import (
 )
 from dmchain.chain.staking.pool import Pool, Position, Withdrawn
 from dmchain.chain.staking.possession import is_possession_proven
+from dmchain.chain.staking.randao import is_onion, plan_onion
 from dmchain.chain.staking.slots import add_rewards, add_stake, add_supply, load_stake
 from dmchain.chain.staking.unbonding import Queue, settle_unbonding
 from dmchain.chain.staking.validators import (
@@ -226,6 +227,16 @@ def take_seat(host: Host, displaced: bytes) -> bytes:
     store_profile(host, operator, profile)
     host.emit(*interface.SEAT_TAKEN.encode(operator, displaced))
     return b""
+
+
+def set_randao(host: Host, anchor: bytes, length: int) -> bytes:
+    operator = host.caller
+    _require_not_tombstoned(operator, _require_validator(host, operator))
+    if not is_onion(anchor, length):
+        raise interface.INVALID_RANDAO(anchor, length)
+    begins = plan_onion(host, operator, Hash32(anchor), length)
+    host.emit(*interface.RANDAO_SET.encode(operator, anchor, length, begins))
+    return encode_uint(begins)
 
 
 # ---------------------------------------------------------------- stake
@@ -467,6 +478,11 @@ CONTRACT: Final = NativeContract(
         Handler(function("withdrawCommission() returns (uint256 amount)"), gas.WITHDRAW, withdraw_commission),
         Handler(function("settle(address validator, address delegator)"), gas.WITHDRAW, settle),
         Handler(function("setCommission(uint16 commissionBps)"), gas.ADMINISTER_VALIDATOR, set_commission),
+        Handler(
+            function("setRandao(bytes32 anchor, uint48 length) returns (uint64 beginsWithEpoch)"),
+            gas.ADMINISTER_VALIDATOR,
+            set_randao,
+        ),
         Handler(function("unjail()"), gas.ADMINISTER_VALIDATOR, unjail),
         Handler(function("takeSeat(address displaced)"), gas.TAKE_SEAT, take_seat),
         Handler(

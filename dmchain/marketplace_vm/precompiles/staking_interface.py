@@ -43,12 +43,16 @@ PARAMETERS = struct(
         address disputeContract)""",
     SCOPE,
 )
+RANDAO = struct(
+    "Randao(bytes32 anchor, uint48 left, bytes32 nextAnchor, uint48 nextLength, uint64 nextEpoch)", SCOPE
+)
 TYPES: Final = {
     "Status": _STATUS,
     "Validator": VALIDATOR,
     "Delegation": DELEGATION,
     "Unbonding": UNBONDING,
     "Epoch": EPOCH,
+    "Randao": RANDAO,
     "Member": MEMBER,
     "Parameters": PARAMETERS,
 }
@@ -72,6 +76,7 @@ UNBONDED_WITHDRAWN = event("UnbondedWithdrawn(address indexed account, uint256 a
 REWARDS_WITHDRAWN = event("RewardsWithdrawn(address indexed validator, address indexed delegator, uint256 amount)")
 COMMISSION_WITHDRAWN = event("CommissionWithdrawn(address indexed validator, uint256 amount)")
 COMMISSION_CHANGED = event("CommissionChanged(address indexed validator, uint16 commissionBps)")
+RANDAO_SET = event("RandaoSet(address indexed validator, bytes32 anchor, uint48 length, uint64 beginsWithEpoch)")
 UNJAILED = event("Unjailed(address indexed validator)")
 SEAT_TAKEN = event("SeatTaken(address indexed validator, address indexed displaced)")
 DELEGATION_SLASHED = event(
@@ -89,6 +94,7 @@ EVENTS: Final = (
     REWARDS_WITHDRAWN,
     COMMISSION_WITHDRAWN,
     COMMISSION_CHANGED,
+    RANDAO_SET,
     UNJAILED,
     SEAT_TAKEN,
     DELEGATION_SLASHED,
@@ -106,6 +112,7 @@ INVALID_COMMISSION = error("InvalidCommission(uint16 given, uint16 lowest, uint1
 COMMISSION_CHANGED_LATELY = error("CommissionChangedLately(uint64 nextChangeAt)")
 SELF_STAKE_TOO_LOW = error("SelfStakeTooLow(uint256 stake, uint256 needed)")
 VALIDATOR_TOMBSTONED = error("ValidatorTombstoned(address operator)")
+INVALID_RANDAO = error("InvalidRandao(bytes32 anchor, uint48 length)")
 NOT_JAILED = error("NotJailed(address operator)")
 STILL_JAILED = error("StillJailed(address operator, uint64 until)")
 ALREADY_SEATED = error("AlreadySeated(address operator)")
@@ -133,6 +140,7 @@ ERRORS: Final = (
     COMMISSION_CHANGED_LATELY,
     SELF_STAKE_TOO_LOW,
     VALIDATOR_TOMBSTONED,
+    INVALID_RANDAO,
     NOT_JAILED,
     STILL_JAILED,
     ALREADY_SEATED,

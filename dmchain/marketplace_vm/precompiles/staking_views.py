@@ -10,6 +10,7 @@ from dmchain.chain.staking.epochs import load_latest_epoch, load_member
 from dmchain.chain.staking.layout import EPOCH_SLOT, OPERATORS_SLOT, Status, array_slot
 from dmchain.chain.staking.parameters import StakingParameters
 from dmchain.chain.staking.pool import Pool, Position, load_tombstone
+from dmchain.chain.staking.randao import load_onions
 from dmchain.chain.staking.slots import load_address, load_parameters, load_rewards, load_stake, load_supply
 from dmchain.chain.staking.unbonding import Queue, settle_unbonding
 from dmchain.chain.staking.validators import load_liveness, load_operator, load_profile, load_self_stake
@@ -81,6 +82,10 @@ def operator_of(host: Host, consensus: bytes) -> bytes:
 
 def get_power(host: Host, operator: bytes) -> bytes:
     return encode_uint(compute_power(Pool.load(host, operator).tokens))
+
+
+def randao(host: Host, operator: bytes) -> bytes:
+    return RANDAO.encode_result(tuple(load_onions(host, operator)))
 
 
 # ---------------------------------------------------------------- stake
@@ -160,6 +165,7 @@ TOTALS = function(
 )
 EPOCH = function("epoch() view returns (Epoch)", _TYPES)
 VALIDATOR_SET = function("validatorSet(uint256 offset, uint256 limit) view returns (Member[])", _TYPES)
+RANDAO = function("randao(address validator) view returns (Randao)", _TYPES)
 PARAMETERS = function("parameters() view returns (Parameters)", _TYPES)
 
 HANDLERS: Final = (
@@ -168,6 +174,7 @@ HANDLERS: Final = (
     Handler(function("validatorCount() view returns (uint256)"), gas.VIEW, validator_count),
     Handler(OPERATOR_OF, gas.VIEW, operator_of),
     Handler(function("power(address validator) view returns (uint64)"), gas.VIEW_EPOCH, get_power),
+    Handler(RANDAO, gas.VIEW, randao),
     Handler(DELEGATION, gas.VIEW, delegation),
     Handler(UNBONDINGS, gas.VIEW, unbondings),
     Handler(TOTALS, gas.VIEW, totals),

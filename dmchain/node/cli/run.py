@@ -54,6 +54,7 @@ from dmchain.node.network.transport import Endpoint
 from dmchain.node.node import ENGINES, Node, NodeSettings, open_node
 from dmchain.node.parent import end_with_parent
 from dmchain.node.production import ProductionConfig
+from dmchain.node.randao import RandaoSeed, load_seed
 from dmchain.node.testnet import NODE_KEY_FILE, write_validator_keys
 from dmchain.rpc.config import MethodLimits, ServerConfig
 
@@ -225,7 +226,7 @@ async def _run_until_signal(settings: NodeSettings, report: Any) -> None:
 @click.option("--chain-id", type=click.IntRange(1, UINT64_MAX), default=DEFAULT_CHAIN_ID, show_default=True,
               help="Of a new genesis, where --genesis names none.")  # fmt: skip
 @click.option("--coinbase", type=ADDRESS, help="Who gets the tips of this node's blocks.")
-@click.option("--validator", "is_validator", is_flag=True, help="With a new consensus key and its sign journal.")
+@click.option("--validator", "is_validator", is_flag=True, help="With a new consensus key, sign journal and randao seed.")
 def init(
     home: Path, genesis_file: Path | None, chain_id: int, coinbase: bytes | None, is_validator: bool
 ) -> None:
@@ -251,7 +252,7 @@ def init(
         values = {} if coinbase is None else {"production.coinbase": checksum(coinbase)}
         if is_validator:
             key = PrivateKey(os.urandom(32))
-            values |= write_validator_keys(place, key)
+            values |= write_validator_keys(place, key, RandaoSeed(os.urandom(32)))
             click.echo(f"consensus key {checksum(key.address)}: `dmchain stake register` makes it a validator's", err=True)
         write_atomically(place.config, render_config(values).encode())
         place.keys.mkdir(mode=0o700, exist_ok=True)
@@ -372,6 +373,7 @@ def network_settings(home: Home, config: Config, *, journal_lost: bool) -> Netwo
         if not password_file:
             raise ConfigError("validator.password_file: missing, expected the file that opens validator.key_file")
         key = load_keyfile(home.path / key_file, read_password(home.path / password_file))
+    seed_file = home.path / config["validator.randao"]
     return NetworkSettings(
         node_key=_node_key(home),
         consensus_key=key,
@@ -381,6 +383,7 @@ def network_settings(home: Home, config: Config, *, journal_lost: bool) -> Netwo
         targets=tuple([Target.parse(text) for text in config["p2p.peers"]]),
         peer_file=home.path / "peers.json",
         journal_lost=journal_lost,
+        randao=load_seed(seed_file) if key is not None and seed_file.exists() else None,
     )
 
 

@@ -21,6 +21,7 @@ from dmchain.node.cli.tx import RECEIPT_TIMEOUT_SECONDS, Fees, sending_options
 from dmchain.node.config import ConfigError, load_config
 from dmchain.node.home import Home
 from dmchain.node.keystore import load_keyfile, read_password
+from dmchain.node.randao import ONION_LAYERS, create_seed, load_seed, save_seed
 
 _COIN_FIELDS = ("stake", "selfStake", "rewards", "commission", "amount", "burned", "minimumSelfStake", "blockReward")
 _TIME_FIELDS = ("jailedUntil", "commissionChangedAt", "completesAt", "redelegationEndsAt", "startTime", "endsAt")
@@ -71,10 +72,19 @@ def stake() -> None:
 
 
 def _send(client: Client, as_json: bool, options: dict[str, Any], name: str, *arguments: Any, value: int = 0) -> None:
-    key = load_key(options)
-    receipt = StakingClient(client).send(
+    _report(_submit(client, load_key(options), options, name, *arguments, value=value), as_json)
+
+
+def _submit(
+    client: Client, key: PrivateKey, options: dict[str, Any], name: str, *arguments: Any, value: int = 0
+) -> dict[str, Any]:
+    """Send a transaction to the contract; return its receipt."""
+    return StakingClient(client).send(
         key, name, *arguments, value=value, fees=Fees.of(options), timeout_seconds=RECEIPT_TIMEOUT_SECONDS
     )
+
+
+def _report(receipt: dict[str, Any], as_json: bool) -> None:
     if as_json:
         show(receipt, True)
         return
@@ -130,7 +140,8 @@ def register(
 ) -> None:
     """Register a validator with its own stake. The sender is its operator; the consensus key stays with the node.
 
-    It signs from the epoch on that begins after this one ends, if its stake is among the highest.
+    It signs from the epoch on that begins after this one ends, if its stake is among the highest. With --home a second
+    transaction registers what its blocks reveal for prevRandao, as `dmchain stake randao` does.
 
     \b
     Example:
@@ -140,7 +151,45 @@ def register(
     operator = load_key(options)
     proof = prove_possession(consensus, int(client.call("eth_chainId"), 16), operator.address)
     arguments = (consensus.public_key, proof, commission, max_commission_change)
-    _send(client, as_json, options, "register", *arguments, value=amount)
+    receipt = _submit(client, operator, options, "register", *arguments, value=amount)
+    if home is not None:
+        randao_receipt = _submit(client, operator, options, "setRandao", *_make_onion(home, ONION_LAYERS))
+        receipt["randaoTransactionHash"] = randao_receipt["transactionHash"]
+        receipt["events"] = [*receipt.get("events", ()), *randao_receipt.get("events", ())]
+    _report(receipt, as_json)
+
+
+def _make_onion(home: Path, layers: int) -> tuple[bytes, int]:
+    """Make the next onion of the seed in a home, or the first of a new one; return its anchor and length.
+
+    The seed is on disk before the chain hears of the onion.
+    """
+    path = home / load_config(Home(home).config)["validator.randao"]
+    seed = load_seed(path) if path.exists() else create_seed(path)
+    seed.generation += 1
+    save_seed(path, seed)
+    return seed.make_onion(seed.generation, layers).anchor, layers
+
+
+@stake.command()
+@click.option(
+    "--home", type=click.Path(path_type=Path, file_okay=False, exists=True), required=True, help="Of the validator's node."
+)
+@click.option(
+    "--blocks", type=click.IntRange(1, 1 << 24), default=ONION_LAYERS, show_default=True, help="How many it lasts."
+)
+@sending_options
+def randao(home: Path, blocks: int, client: Client, as_json: bool, **options: Any) -> None:
+    """Register what the validator's blocks reveal for prevRandao: a new onion of hashes, from the seed in its home.
+
+    It begins one to two epochs later, if the validator is in the set; the old one serves until then. Without one, or when
+    it is used up, blocks reveal nothing. The sender is the operator.
+
+    \b
+    Example:
+      dmchain stake randao --home ./my-node --key-file operator.json
+    """
+    _send(client, as_json, options, "setRandao", *_make_onion(home, blocks))
 
 
 def _load_consensus_key(home: Path | None, key_file: Path | None, password_file: Path | None) -> PrivateKey:

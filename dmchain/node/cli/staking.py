@@ -35,6 +35,7 @@ _HINTS: Final = {
     "NotJailed": "there is nothing to undo",
     "ValidatorTombstoned": "it has signed twice and never validates again; withdraw what is left",
     "InsufficientStake": "`dmchain stake delegations` shows what is there; the amount `all` takes everything",
+    "InvalidRandao": "an onion has an anchor and layers: `dmchain stake randao` makes one",
     "TooManyUnbondings": "wait for one to end, and withdraw it",
     "NothingToWithdraw": "`dmchain stake delegations` shows rewards, and until when stake is unbonding",
     "RedelegationUnderWay": "stake that was moved once can move on after the unbonding period",

@@ -6,10 +6,11 @@ executed once: the result is kept by hash until its height is decided.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from dmchain.chain.blockchain import BlockPlan, ExecutedBlock
 from dmchain.chain.consensus.body import MAX_EVIDENCE, Body, Facts, Stored, decode_body
@@ -26,18 +27,16 @@ from dmchain.chain.primitives.crypto import keccak
 from dmchain.chain.primitives.errors import DecodeError, DmchainError, InvalidBlock
 from dmchain.chain.primitives.types import ZERO_HASH, Address, Hash32
 from dmchain.chain.staking.facts import ConsensusFacts
+from dmchain.chain.staking.layout import Onions
 from dmchain.node.consensus.epochs import Epochs
 from dmchain.node.production import EXTRA_DATA, Candidates, Producer
+
+log = logging.getLogger("dmchain.consensus")
 
 MAX_EXECUTED: Final = 8
 """Candidates of one height whose results are kept; a height has one or two."""
 MAX_DECODED: Final = 4
 """Decoded bodies that are kept: a proposal is met again when it is checked and when it is decided."""
-
-
-def compute_reveal(height: int, parent: Hash32) -> Hash32:
-    """The randao reveal of a block: the same for whoever builds on that parent."""
-    return keccak(b"dmchain reveal" + height.to_bytes(8, "big") + parent)
 
 
 def peek_hash(raw: bytes) -> Hash32:
@@ -46,6 +45,14 @@ def peek_hash(raw: bytes) -> Hash32:
     Only `Application.decode` says whether the body is what that header commits to.
     """
     return keccak(peek_first(peek_first(raw)))
+
+
+class Reveals(Protocol):
+    """Knows the layers of this node's randao onions."""
+
+    def next_reveal(self, onions: Onions) -> Hash32 | None:
+        """The preimage of `onions.anchor`; None when this node does not know it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +76,10 @@ class Application:
         proposer: Address,
         *,
         clock: Callable[[], float],
+        reveals: Reveals | None = None,
     ) -> None:
-        """`proposer` is the address of this node's consensus key; `clock` gives seconds since the epoch."""
+        """`proposer` is the address of this node's consensus key; `clock` gives seconds since the epoch. Without
+        `reveals` this node can propose only while the chain expects none from it."""
         self.producer = producer
         self.chain = producer.chain
         self.epochs = epochs
@@ -80,6 +89,7 @@ class Application:
         self._checker = checker
         self._proposer = proposer
         self._clock = clock
+        self._reveals = reveals
         self._executed: OrderedDict[Hash32, tuple[ExecutedBlock, Facts]] = OrderedDict()
         self._decoded: OrderedDict[bytes, Body] = OrderedDict()
 
@@ -113,9 +123,8 @@ class Application:
                 self._decoded.popitem(last=False)
         return body
 
-    def timestamp_of(self, candidate: Candidate) -> int:
-        """Milliseconds."""
-        return self.decode(candidate.body).facts.record.timestamp_ms
+    def record_of(self, candidate: Candidate) -> Record:
+        return self.decode(candidate.body).facts.record
 
     # -- evidence ------------------------------------------------------------------------------------------------
     def add_evidence(self, evidence: ChainEvidence) -> None:
@@ -145,9 +154,17 @@ class Application:
         }
 
     # -- building ------------------------------------------------------------------------------------------------
-    def draft(self, last_commit: CommitCertificate | None) -> Draft:
-        """Decide everything about a block on the head but its transactions."""
+    def draft(self, last_commit: CommitCertificate | None) -> Draft | None:
+        """Decide everything about a block on the head but its transactions; None when nobody would take a block of
+        this node, because it does not know what it has to reveal."""
         parent = self.chain.head
+        reveal = self._next_reveal()
+        if reveal is None:
+            log.error(
+                "no block proposed: the randao seed of this validator does not fit what it has registered",
+                extra={"height": parent.number + 1},
+            )
+            return None
         height = parent.number + 1
         epoch = self.epochs.at(height)
         milliseconds = max(
@@ -170,7 +187,7 @@ class Application:
             last_commit_hash=ZERO_HASH if commit is None else commit.hash,
             evidence_hash=compute_evidence_hash(evidence),
             params_hash=self.params.hash,
-            randao_reveal=compute_reveal(height, parent.hash),
+            randao_reveal=reveal,
         )
         facts = Facts(record, commit, evidence)
         config = self.producer.config
@@ -184,6 +201,16 @@ class Application:
             consensus=_hook_facts(facts),
         )
         return Draft(parent.hash, plan, facts)
+
+    def prepare_reveals(self) -> None:
+        """Make this validator's randao onion before its first turn: hundreds of thousands of hashes."""
+        self._next_reveal()
+
+    def _next_reveal(self) -> Hash32 | None:
+        onions = self.epochs.onions(self._proposer)
+        if onions.left == 0:
+            return ZERO_HASH
+        return None if self._reveals is None else self._reveals.next_reveal(onions)
 
     def build(self, draft: Draft, offer: Candidates) -> Candidate | None:
         """Execute a block; None when the head has moved on. What comes back is valid here by construction."""
@@ -227,7 +254,7 @@ class Application:
             last_commit_hash=record.last_commit_hash,
             evidence_hash=record.evidence_hash,
             params_hash=self.params.hash,
-            randao_reveal=compute_reveal(height, parent.hash),
+            randao_reveal=record.randao_reveal,  # the staking hooks compare it with the state
         )
         for name in Record.__slots__:
             if getattr(record, name) != getattr(expected, name):
@@ -320,4 +347,4 @@ def _decode(raw: bytes) -> Body:
 
 def _hook_facts(facts: Facts) -> ConsensusFacts:
     """What the staking hooks are told."""
-    return ConsensusFacts(facts.record.proposer, facts.last_commit, facts.evidence)
+    return ConsensusFacts(facts.record.proposer, facts.last_commit, facts.evidence, facts.record.randao_reveal)

@@ -10,8 +10,10 @@ from dmchain.chain.consensus.evidence import ChainEvidence
 from dmchain.chain.consensus.proposer import ProposerSchedule
 from dmchain.chain.consensus.validators import ValidatorSet
 from dmchain.chain.primitives.errors import InvariantBroken
+from dmchain.chain.primitives.types import Address
 from dmchain.chain.staking.epochs import find_epoch, load_members, to_validator_set
-from dmchain.chain.staking.readers import is_punishable
+from dmchain.chain.staking.layout import Onions
+from dmchain.chain.staking.readers import is_punishable, read_onions
 from dmchain.chain.staking.slots import GetStorage, ReadSlots, load_parameters
 from dmchain.marketplace_vm.state import read_slot
 
@@ -52,6 +54,10 @@ class Epochs(Protocol):
 
     def is_punishable(self, evidence: ChainEvidence, timestamp: int) -> bool:
         """Whether evidence, which has been verified, would have an effect in a block after the head."""
+        ...
+
+    def onions(self, consensus: Address) -> Onions:
+        """The randao onions of a consensus key at the head; all zero when it has none."""
         ...
 
 
@@ -106,6 +112,9 @@ class StateEpochs:
     def is_punishable(self, evidence: ChainEvidence, timestamp: int) -> bool:
         view = self._chain.view
         return is_punishable(_storage_of(view), evidence, view.head.number + 1, timestamp)
+
+    def onions(self, consensus: Address) -> Onions:
+        return read_onions(_storage_of(self._chain.view), consensus)
 
 
 def _storage_of(view: ChainView) -> GetStorage:

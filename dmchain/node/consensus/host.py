@@ -347,7 +347,10 @@ class ConsensusHost:
         app = self.app
         if effect.height != app.chain.head.number + 1:
             return
-        draft, offer = app.draft(effect.last_commit), app.producer.offer()
+        draft = app.draft(effect.last_commit)
+        if draft is None:
+            return
+        offer = app.producer.offer()
         candidate = await self._worker.run(app.build, draft, offer)
         if candidate is not None:
             app.producer.drop_refused(offer)

@@ -25,6 +25,7 @@ from dmchain.chain.consensus.messages import (
     PRECOMMIT,
     BlockReply,
     BlockRequest,
+    Candidate,
     Decision,
     Message,
     Proposal,
@@ -139,8 +140,7 @@ class Intake:
                     self._feed(Received(message, peer))
             case BlockReply(height=height, block=block):
                 if height == machine.height and block.hash in machine.wanted:
-                    self._app.decode(block.body)
-                    self._feed(Received(message, peer))
+                    self._feed(Received(message, peer, self._is_fresh_throughout(machine, block)))
             case VoteBundle(votes=votes) if len(votes) > 2 * len(machine.validators):
                 self._wire.fault(peer, f"bundle of {len(votes)} votes of {len(machine.validators)} validators")
             case _:
@@ -220,7 +220,7 @@ class Intake:
                 self._wire.fault(peer, "proposal with the body of another block")
                 return
             self._app.decode(block.body)
-        self._feed(Received(message, peer, self._is_timely(message)))
+        self._feed(Received(message, peer, self._is_fresh(machine, epoch, proposal, block)))
         if message.polka is not None and not self._is_polka_good(message, epoch):
             payload = encode_message(replace(message, polka=None))  # anybody may have put it there
         self._pass_on(peer, proposal, payload, has_body=block is not None)
@@ -235,11 +235,27 @@ class Intake:
             return False
         return True
 
-    def _is_timely(self, message: ProposalMessage) -> bool:
-        if message.proposal.valid_round != NO_ROUND or message.block is None:
+    def _is_fresh(
+        self, machine: HeightMachine, epoch: Epoch, proposal: Proposal, block: Candidate | None
+    ) -> bool:
+        """Whether a proposal without a valid round has a block of its own proposer, made just now; True as long as the
+        body has not come. Else a proposer could choose among the reveals of others. Raises DecodeError."""
+        if block is None and proposal.height == machine.height:
+            block = machine.blocks.get(proposal.block_hash)
+        if proposal.valid_round != NO_ROUND or block is None:
             return True
-        timestamp = self._app.timestamp_of(message.block)
-        return is_timely(self._app.params, timestamp, int(self._clock() * 1000), message.proposal.round)
+        record = self._app.record_of(block)
+        if record.proposer != epoch.validators.validators[proposal.validator].address:
+            return False
+        return is_timely(self._app.params, record.timestamp_ms, int(self._clock() * 1000), proposal.round)
+
+    def _is_fresh_throughout(self, machine: HeightMachine, block: Candidate) -> bool:
+        """The same of a body that comes apart from its proposals. Raises DecodeError."""
+        self._app.decode(block.body)
+        epoch = self._app.epochs.at(machine.height)
+        proposals = [votes.first_proposal() for votes in machine.votes.rounds.values()]
+        named = [each for each in proposals if each is not None and each.block_hash == block.hash]
+        return all(self._is_fresh(machine, epoch, each, block) for each in named)
 
     # -- catching up ---------------------------------------------------------------------------------------------
     def _decision(self, machine: HeightMachine, peer: int, decision: Decision) -> None:

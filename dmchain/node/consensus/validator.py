@@ -32,6 +32,7 @@ from dmchain.node.network.link import Security
 from dmchain.node.network.peers import PeerManager, PeersConfig
 from dmchain.node.network.transport import Endpoint, Network, TcpNetwork
 from dmchain.node.production import Producer
+from dmchain.node.randao import RandaoSeed
 from dmchain.node.sign_journal import FileJournal
 from dmchain.node.worker import ThreadWorker, Worker
 from dmchain.rpc.backend import BlockRecord, LogRecord, SyncStatus
@@ -53,6 +54,8 @@ class NetworkSettings:
     peer_file: Path | None = None
     journal_lost: bool = False
     """Make a new journal in place of one that is lost; the validator observes before it signs again."""
+    randao: RandaoSeed | None = None
+    """What the key's blocks reveal. Without it the node proposes only while the chain expects nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,15 @@ class ValidatorNode:
         key = settings.consensus_key
         own = ZERO_ADDRESS if key is None else key.address
         self.app = Application(
-            producer, StateEpochs(chain), genesis.staking.consensus, checker, own, clock=around.clock
+            producer,
+            StateEpochs(chain),
+            genesis.staking.consensus,
+            checker,
+            own,
+            clock=around.clock,
+            reveals=settings.randao,
         )
+        self.app.prepare_reveals()
         self.peering = Peering(self.app, backend.submit_transaction, around.rng)
         self.journal: Journal | None = None
         observer = None

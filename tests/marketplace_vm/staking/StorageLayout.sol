@@ -26,6 +26,11 @@ contract StakingLayout {
         uint40 missed;
         Tombstone tombstone;
         bytes32[2] publicKey;
+        bytes32 randaoAnchor;
+        bytes32 nextRandaoAnchor;
+        uint48 randaoLeft;
+        uint48 nextRandaoLength;
+        uint64 nextRandaoEpoch;
     }
 
     struct Tombstone {

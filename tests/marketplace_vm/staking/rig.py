@@ -11,7 +11,7 @@ from dmchain.chain.consensus.evidence import Amnesia, ChainEvidence, make_double
 from dmchain.chain.consensus.messages import PRECOMMIT, PREVOTE, Vote
 from dmchain.chain.genesis_staking import GenesisStaking, GenesisValidator, make_storage
 from dmchain.chain.primitives.crypto import PrivateKey, keccak
-from dmchain.chain.primitives.types import Address, Hash32
+from dmchain.chain.primitives.types import ZERO_HASH, Address, Hash32
 from dmchain.chain.staking import STAKING
 from dmchain.chain.staking.facts import ConsensusFacts, Notice
 from dmchain.chain.staking.hooks import process_block_end, process_block_start
@@ -117,6 +117,7 @@ class StakingChain:
         absent: Iterable[str] = (),
         evidence: Sequence[ChainEvidence] = (),
         proposer: str | None = None,
+        reveal: Hash32 = ZERO_HASH,
     ) -> tuple[Notice, ...]:
         """Open the next block, `seconds` later; `absent` validators did not sign the last commit."""
         assert self.facts is None, "a block is under way"
@@ -132,7 +133,7 @@ class StakingChain:
             signatures = tuple([None if each.address in missing else bytes(65) for each in signers])
             commit = Commit(self.number - 1, 0, COMMIT_HASH, signatures)
         chosen = key_of(proposer).address if proposer is not None else turn
-        self.facts = ConsensusFacts(chosen, commit, tuple(evidence))
+        self.facts = ConsensusFacts(chosen, commit, tuple(evidence), reveal)
         return self._hook(process_block_start)
 
     def end(self) -> tuple[Notice, ...]:

@@ -14,6 +14,7 @@ FIGURES = {
     "redelegate": 161_617,
     "withdrawRewards": 59_274,
     "withdrawUnbonded, one": 33_849,
+    "setRandao": 53_217,
 }
 
 
@@ -39,6 +40,7 @@ def test_calls_cost_what_the_documentation_says() -> None:
     }
     chain.block(1_000)
     figures["withdrawUnbonded, one"] = cost(chain, "dora", "withdrawUnbonded")
+    figures["setRandao"] = cost(chain, "v1", "setRandao", b"\1" * 32, 262_144)
     assert figures == FIGURES
 
 

@@ -59,6 +59,8 @@ def nearly_valid_calls(draw: st.DrawFn) -> bytes:
         "bytes": st.sampled_from([registration[0], registration[1], b"", bytes(65)]),
         "address[]": st.lists(st.sampled_from(PEOPLE), max_size=5),
         "address": st.sampled_from(PEOPLE),
+        "bytes32": st.sampled_from([bytes(32), b"\1" * 32]),
+        "uint48": st.sampled_from([0, 1, 2**48 - 1]),
         "uint16": st.sampled_from([0, 500, 10_000, 65_535]),
         "uint256": st.sampled_from([0, 1, ETHER, 10 * ETHER, 2**96, WHOLE_STAKE]),
     }

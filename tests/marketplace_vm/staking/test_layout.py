@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from dmchain.chain.consensus.timing import ConsensusParams
 from dmchain.chain.primitives.crypto import keccak
-from dmchain.chain.primitives.types import Address
+from dmchain.chain.primitives.types import Address, Hash32
 from dmchain.chain.staking import layout
-from dmchain.chain.staking.layout import EpochHeader, Liveness, Member, Profile, Tombstone, Unbonding
+from dmchain.chain.staking.layout import EpochHeader, Liveness, Member, Onions, Profile, Tombstone, Unbonding
 from dmchain.chain.staking.parameters import StakingParameters, pack_consensus, unpack_consensus
 from dmchain.chain.staking.pool import Delegation, Pool
 from tests.marketplace_vm.precompiles.solidity import compile_standard
@@ -24,6 +24,7 @@ def uint(bits: int) -> st.SearchStrategy[int]:
     return st.integers(0, 2**bits - 1)
 
 
+hashes = st.binary(min_size=32, max_size=32).map(Hash32)
 addresses = st.binary(min_size=20, max_size=20).map(Address)
 
 
@@ -41,6 +42,11 @@ def test_liveness_round_trips(liveness: Liveness) -> None:
 def test_tombstones_round_trip(tombstone: Tombstone) -> None:
     assert layout.unpack_tombstone(tombstone.pack()) == tombstone
     assert layout.unpack_tombstone(0) is None
+
+
+@given(st.builds(Onions, hashes, uint(48), hashes, uint(48), uint(64)))
+def test_onions_round_trip(onions: Onions) -> None:
+    assert layout.unpack_onions(*onions.pack()) == onions
 
 
 @given(
@@ -126,7 +132,7 @@ def test_no_two_things_share_a_slot() -> None:
     for array in (layout.OPERATORS_SLOT, layout.SEATS_SLOT, layout.OFFENCES_SLOT):
         slots += [layout.array_slot(array, index) for index in range(5)]
     for each in people:
-        slots += [layout.offset_slot(layout.validator_slot(each), place) for place in range(10)]
+        slots += [layout.offset_slot(layout.validator_slot(each), place) for place in range(12)]
         slots += [layout.operator_of_slot(each), layout.queue_slot(each)]
         slots += [layout.offset_slot(layout.unbonding_slot(each, n), place) for n in range(3) for place in range(3)]
         for other in people:
@@ -192,6 +198,10 @@ def test_solc_packs_words_alike(solc: dict[str, Any]) -> None:
         word = Liveness(*one(5, position, {})).pack()
         assert validator[name] == (layout.LIVENESS, place((word,))[1])
     assert (validator["tombstone"], validator["publicKey"]) == ((layout.TOMBSTONE, 0), (layout.PUBLIC_KEY, 0))
+    onions = ["randaoAnchor", "randaoLeft", "nextRandaoAnchor", "nextRandaoLength", "nextRandaoEpoch"]
+    for position, name in enumerate(onions):
+        word, offset = place(Onions(*one(5, position, {0: bytes(32), 2: bytes(32)})).pack())
+        assert validator[name] == (layout.ONIONS + word, offset)
     for position, name in enumerate(["fraction", "sinceBlock", "processedBlock", "height"]):
         assert members(types, "Tombstone")[name] == place((Tombstone(*one(4, position, {})).pack(),))
     pool = {name: validator[name] for name in ("tokens", "shares", "rewards", "commission", "epoch", "earning", "left")}

@@ -13,6 +13,7 @@ from dmchain.chain.consensus.inputs import Received
 from dmchain.chain.consensus.messages import (
     NO_ROUND,
     PREVOTE,
+    BlockReply,
     Candidate,
     Polka,
     Proposal,
@@ -63,12 +64,17 @@ class Bench:
         self.host = self.node.validator.host
         self.wire = FakeWire()
         self.host._wire = self.host.intake._wire = self.wire
+        self.host._is_suspended = False
         self.host._start_height()
         self.host.core.step(self.host._inbox.popleft())
 
     @property
     def fed(self) -> list[Any]:
         return [happened.message for happened in self.host._inbox if isinstance(happened, Received)]
+
+    @property
+    def received(self) -> list[Received]:
+        return [happened for happened in self.host._inbox if isinstance(happened, Received)]
 
     def take(self, message: Any, peer: int = STRANGER) -> None:
         self.host.intake.take(peer, message if isinstance(message, bytes) else encode_message(message))
@@ -87,7 +93,9 @@ class Bench:
         key = self.key(index)
         builder = next(node for node in self.network.nodes if node.planned.consensus_key is key)
         app = builder.validator.app
-        candidate = app.build(app.draft(None), builder.producer.offer())
+        draft = app.draft(None)
+        assert draft is not None
+        candidate = app.build(draft, builder.producer.offer())
         assert candidate is not None
         proposal: Any = self.network.sign(key, Proposal(1, round, NO_ROUND, candidate.hash, index))  # type: ignore[arg-type]
         return ProposalMessage(proposal, candidate)
@@ -130,6 +138,35 @@ async def test_a_fresh_proposal_is_decoded_fed_and_passed_on_with_its_body(bench
     bench.take(message)
     assert bench.fed == [message]
     assert bench.wire.sent == [([FRIEND, OTHER], message)]
+
+
+async def test_a_fresh_proposal_with_the_block_of_another_validator_is_not_fresh(bench: Bench) -> None:
+    """Whoever could propose the blocks of others afresh could choose among their randao reveals."""
+    first, second = bench.proposal(0), bench.proposal(1)
+    assert first.block is not None
+    copied = replace(second.proposal, block_hash=first.proposal.block_hash)
+    index = second.proposal.validator
+    stolen: Any = bench.network.sign(bench.key(index), copied)  # type: ignore[arg-type]
+    bench.take(first)
+    bench.take(ProposalMessage(stolen, first.block))
+    assert [happened.is_timely for happened in bench.received] == [True, False]
+    bench.host._inbox.clear()
+    bench.take(second)
+    assert [happened.is_timely for happened in bench.received] == [True]
+
+
+async def test_a_body_that_comes_apart_is_judged_by_the_proposal_that_named_it(bench: Bench) -> None:
+    first, second = bench.proposal(0), bench.proposal(1)
+    assert first.block is not None and second.block is not None
+    for message, block in ((first, first.block), (second, first.block)):
+        copied = replace(message.proposal, block_hash=block.hash)
+        named: Any = bench.network.sign(bench.key(message.proposal.validator), copied)  # type: ignore[arg-type]
+        bench.take(ProposalMessage(named))
+    assert [happened.is_timely for happened in bench.received] == [True, True]
+    while bench.host._inbox:
+        bench.host.core.step(bench.host._inbox.popleft())
+    bench.take(BlockReply(1, first.block))
+    assert [happened.is_timely for happened in bench.received] == [False]
 
 
 async def test_a_polka_that_proves_nothing_is_not_passed_on_with_a_proposal(bench: Bench) -> None:

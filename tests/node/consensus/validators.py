@@ -82,6 +82,7 @@ def build_validator(planned: PlannedValidator, genesis: Genesis) -> RunningValid
         consensus_key=planned.consensus_key,
         journal=Path("unused"),
         listen=Endpoint(planned.p2p_host, planned.p2p_port),
+        randao=planned.randao,
     )
     surroundings = Surroundings(journal=JournalInMemory())
     return RunningValidator(
@@ -97,7 +98,9 @@ class Network:
         self._nonce = 0
         self.running: list[RunningValidator] = []
         planned = plan_validators(Path(), [Address(bytes([n + 1]) * 20) for n in range(count)], first_p2p_port=0)
-        document = make_genesis(planned, {ACCOUNT.address: 1000 * ETHER}, chain_id=CHAIN_ID, consensus=TIMEOUTS)
+        document = make_genesis(
+            planned, {ACCOUNT.address: 1000 * ETHER}, chain_id=CHAIN_ID, consensus=TIMEOUTS, onion_layers=1_000
+        )
         self.genesis = parse_genesis(json.loads(json.dumps(document)))
         self.nodes = [build_validator(each, self.genesis) for each in planned]
         self.domain = compute_domain(CHAIN_ID, self.nodes[0].chain.genesis_header.hash)

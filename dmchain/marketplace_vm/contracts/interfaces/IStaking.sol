@@ -91,6 +91,18 @@ interface IStaking {
         uint64 power;
     }
 
+    /// @notice A validator's onions of hashes. Each of its blocks reveals the preimage of `anchor`, which is the anchor
+    /// from then on.
+    /// @param left how many layers are not revealed yet; 0: its blocks reveal zero
+    /// @param nextEpoch with whose announcement the next onion takes the first one's place; 0 when none waits
+    struct Randao {
+        bytes32 anchor;
+        uint48 left;
+        bytes32 nextAnchor;
+        uint48 nextLength;
+        uint64 nextEpoch;
+    }
+
     /// @notice The chain's numbers, fixed in its genesis; see docs/staking.md.
     struct Parameters {
         uint32 epochSeconds;
@@ -138,6 +150,7 @@ interface IStaking {
     event RewardsWithdrawn(address indexed validator, address indexed delegator, uint256 amount);
     event CommissionWithdrawn(address indexed validator, uint256 amount);
     event CommissionChanged(address indexed validator, uint16 commissionBps);
+    event RandaoSet(address indexed validator, bytes32 anchor, uint48 length, uint64 beginsWithEpoch);
     event Unjailed(address indexed validator);
     /// @param displaced who lost the seat; zero when one was free
     event SeatTaken(address indexed validator, address indexed displaced);
@@ -173,6 +186,8 @@ interface IStaking {
     /// @param stake the operator's own
     error SelfStakeTooLow(uint256 stake, uint256 needed);
     error ValidatorTombstoned(address operator);
+    /// @notice An onion has an anchor and layers; (0, 0) is none.
+    error InvalidRandao(bytes32 anchor, uint48 length);
     error NotJailed(address operator);
     error StillJailed(address operator, uint64 until);
     error AlreadySeated(address operator);
@@ -243,6 +258,13 @@ interface IStaking {
     /// Emits {CommissionChanged}.
     function setCommission(uint16 commissionBps) external;
 
+    /// @notice Register the caller's next randao onion, in place of one that waits. It begins when a whole epoch has passed,
+    /// so that nobody can choose a reveal knowing what it will be mixed with.
+    /// Emits {RandaoSet}.
+    /// @param anchor a secret hashed `length` times with keccak256; zero, with length 0, for none
+    /// @return beginsWithEpoch the epoch with whose announcement it begins, if the validator is in that one
+    function setRandao(bytes32 anchor, uint48 length) external returns (uint64 beginsWithEpoch);
+
     /// @notice Leave jail when the time has come. The operator's own stake must suffice.
     /// Emits {Unjailed}.
     function unjail() external;
@@ -272,6 +294,9 @@ interface IStaking {
 
     /// @notice Who registered a consensus key; zero when nobody did.
     function operatorOf(address consensus) external view returns (address operator);
+
+    /// @notice A validator's randao onions; all zero when it has none.
+    function randao(address validator) external view returns (Randao memory);
 
     /// @notice The voting power that the validator's stake of now would give it.
     function power(address validator) external view returns (uint64);
