@@ -230,12 +230,7 @@ contract EscrowPayment is AccessControlUpgradeable, PullPayments, IEscrowPayment
         if (isReleased) _release(escrowId, e, e.amount, Cause.Dispute);
     }
 
-    // -- withdrawals and administration
-
-    /// @inheritdoc IEscrowPayment
-    function withdraw(address token) external nonReentrant returns (uint256 amount) {
-        return _withdraw(token, msg.sender, msg.sender);
-    }
+    // -- administration
 
     /// @inheritdoc IEscrowPayment
     function setDisputeResolution(address disputes) external onlyRole(DEFAULT_ADMIN_ROLE) {

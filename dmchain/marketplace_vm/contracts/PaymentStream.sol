@@ -8,10 +8,10 @@ import {ILicenseManager} from "./interfaces/ILicenseManager.sol";
 import {IPaymentStream} from "./interfaces/IPaymentStream.sol";
 
 /// @title Payment by the second
-/// @notice See {IPaymentStream}. INVARIANT: for each token, the sum of `deposit - withdrawn` over all streams and of all
-/// that is owed equals `held(token)`, which is at most the balance.
+/// @notice See {IPaymentStream}. INVARIANT: for each token, the sum of `deposit - withdrawn` over all streams and of
+/// all that is owed equals `held(token)`, which is at most the balance.
 contract PaymentStream is PullPayments, IPaymentStream {
-    /// @dev The longest a deposit may last, about 34,000 years: beyond is a mistake in the amount, and times stay small.
+    /// @dev The longest a deposit may last, some 34,000 years: beyond is a mistake in the amount, and times stay small.
     uint256 private constant MAX_SECONDS = 2 ** 40;
     bytes32 private constant CANCELLED = "stream cancelled";
 

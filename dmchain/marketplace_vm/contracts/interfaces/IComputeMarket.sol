@@ -11,11 +11,12 @@ import {IPullPayments} from "./IPullPayments.sol";
 /// LicenseManager. An order may promise extra pay to whoever runs it, and a fee to the operator who attests: both are
 /// held here until then. Every end but completion gives all of it back.
 ///
-/// The operator is drawn by stake with the hash of a block that was still to come when the provider accepted. A provider
-/// can so neither choose who attests, nor wait for a better draw: the block is fixed at once, and the draw from it can be
-/// made by anyone. That is safer than any active operator (a provider who runs one would attest to itself) and safer than
-/// the prevRandao of the drawing transaction (whoever sends it would choose the block). Who proposes that one block could
-/// try several contents; it would have to be the provider's accomplice at the right height.
+/// The operator is drawn with the prevRandao of one block, fixed when the provider accepts and still to come then, among
+/// the seats that the oracle had at that time. So the provider can neither choose who attests (any operator would do for
+/// one who runs an operator itself), nor wait for a better draw (as it could if the drawing transaction's own prevRandao
+/// counted), nor grind it as the proposer of that block (as it could with the block's hash), nor move it onto itself by
+/// staking more (seats count alike; a new one only where it takes the place of one that was given up). The draw takes
+/// that block's header, of which the chain remembers the hash, and can be made by anyone.
 ///
 /// Token 0 is the native coin, times are seconds since the Unix epoch.
 interface IComputeMarket is IPullPayments {
@@ -47,23 +48,29 @@ interface IComputeMarket is IPullPayments {
 
     /// @param provider who accepted
     /// @param attestor the operator drawn, zero until then
-    /// @param drawBlock the block whose hash decides
-    /// @param deadline to be accepted by, then to be completed by
+    /// @param drawBlock the block whose prevRandao decides, zero until it is accepted
+    /// @param drawLeaves seats of the oracle among which it decides
+    /// @param deadline to be accepted by, then to be completed by: the last second
     /// @param draws how many operators have been drawn
+    /// @param termId the term of the licence whose units are reserved
+    /// @param registeredBlock registration of the data set at the order: another one makes the order void
     struct Order {
         bytes32 datasetId;
+        uint256 termId;
         address consumer;
         uint64 maxUnits;
         OrderState state;
         uint8 draws;
         address provider;
         uint64 usedUnits;
+        uint32 drawLeaves;
         address attestor;
         uint64 drawBlock;
         address token;
         uint64 deadline;
         uint64 completeWithin;
         uint64 drawnAt;
+        uint64 registeredBlock;
         uint128 extraPay;
         uint128 attestationFee;
         bytes algorithmCid;
@@ -109,28 +116,28 @@ interface IComputeMarket is IPullPayments {
     /// @notice Neither the owner of the data set nor its executor.
     error NotProvider(bytes32 datasetId, address caller, address owner);
     error NotConsumer(uint256 orderId, address caller, address consumer);
-    /// @notice The account holds no valid pay-per-compute licence.
-    error NoComputeLicense(bytes32 datasetId, address account);
-    /// @param expiresAt of the licence, before the order could be done
-    error LicenseTooShort(uint64 expiresAt, uint64 needed);
     error InvalidUnits(uint256 given, uint256 highest);
     error InvalidTimeout(uint64 given, uint64 lowest, uint64 highest);
     error InvalidCidLength(uint256 given, uint256 lowest, uint256 highest);
     error DeadlinePassed(uint256 orderId, uint64 deadline);
     error NotExpired(uint256 orderId, uint64 deadline);
+    error DatasetVoid(bytes32 datasetId);
     /// @notice The draw's block is still to come.
     error DrawPending(uint256 orderId, uint256 drawBlock);
+    /// @param expected hash of the draw's block
+    error WrongHeader(uint256 orderId, bytes32 got, bytes32 expected);
     error NotDrawn(uint256 orderId);
     error AlreadyDrawn(uint256 orderId, address attestor);
-    /// @notice The oracle has no operator but the order's own parties.
+    /// @notice The oracle has no operators.
     error NoOperator();
     error RedrawNotDue(uint256 orderId, uint64 due);
     error TooManyDraws(uint256 orderId, uint256 allowed);
     /// @notice The signature is not the attestor's, or it is no operator any more.
     error InvalidAttestation(uint256 orderId, address attestor);
 
-    /// @notice Order a computation. The caller holds a valid pay-per-compute licence with enough units left. extraPay and
-    /// attestationFee are taken from it: allowed before, or sent along if in native coin.
+    /// @notice Order a computation. The caller holds a valid pay-per-compute licence with enough units that are not
+    /// reserved, see {ILicenseManager-reserveFor}. extraPay and attestationFee are taken from it: allowed before, or sent
+    /// along if in native coin.
     /// Emits {OrderPlaced}.
     /// @return orderId counted from 1
     function order(OrderInput calldata input) external payable returns (uint256 orderId);
@@ -152,11 +159,12 @@ interface IComputeMarket is IPullPayments {
     /// Emits {OrderClosed}.
     function reject(uint256 orderId) external;
 
-    /// @notice Draw the operator who attests, from the hash of the order's drawBlock. Anyone, after that block. When it is
-    /// more than 256 blocks old, a new one is set instead.
+    /// @notice Draw the operator who attests. Anyone, after the order's drawBlock. When the chain has forgotten that block
+    /// (8191 blocks later) or it yields no operator but the order's parties, a new block is set instead.
     /// Emits {AttestorDrawn}, or {RedrawStarted}.
+    /// @param header RLP of the header of drawBlock
     /// @return attestor zero in the latter case
-    function draw(uint256 orderId) external returns (address attestor);
+    function draw(uint256 orderId, bytes calldata header) external returns (address attestor);
 
     /// @notice Ask for another operator: at once when the drawn one has left the oracle; else after it was silent for
     /// `redrawAfter()` seconds. Only consumer or provider; at most `maxDraws()` are drawn for an order.
@@ -188,6 +196,10 @@ interface IComputeMarket is IPullPayments {
 
     /// @notice The account that may accept orders beside the owner of the moment; zero for none.
     function executorOf(bytes32 datasetId) external view returns (address);
+
+    function licenseManager() external view returns (address);
+
+    function qualityOracle() external view returns (address);
 
     function orderCount() external view returns (uint256);
 

@@ -207,12 +207,6 @@ interface IEscrowPayment is IPullPayments {
     /// @return refunded what the payer was credited
     function resolve(uint256 escrowId, uint256 refundBps) external returns (uint256 refunded);
 
-    // -- withdrawals
-
-    /// @notice Send the caller what it is owed.
-    /// Emits {Withdrawn}.
-    function withdraw(address token) external returns (uint256 amount);
-
     // -- administration
 
     /// @notice Only the admin.
