@@ -138,7 +138,9 @@ def is_absent(missed: int, expected: int, minimum_signed_bps: int) -> bool:
 def choose_jailed(absences: Sequence[Absence], total_power: int) -> list[int]:
     """Places of those to jail: the worst first (of equals the lower place), as long as their power stays within 1/6.
 
-    One that does not fit is passed over for the next.
+    One that does not fit is passed over for the next. If nobody fits, because in a small set everybody weighs more than
+    a sixth, the worst is jailed when all others that are not absent hold a quorum: else its turns would cost a propose
+    timeout for ever. Then it is the only absent one, since two would weigh more than a third.
     """
     budget = total_power // JAIL_LIMIT_DIVISOR
     jailed = []
@@ -146,4 +148,7 @@ def choose_jailed(absences: Sequence[Absence], total_power: int) -> list[int]:
         if absence.power <= budget:
             budget -= absence.power
             jailed.append(absence.place)
+    present = total_power - sum([each.power for each in absences])
+    if absences and not jailed and 3 * present > 2 * total_power:
+        jailed = [absences[0].place]
     return sorted(jailed)

@@ -30,7 +30,8 @@ COMMISSION_INTERVAL_SECONDS: Final = 86_400
 PRIORITY_STRIDE: Final = 64
 """Heights after which proposer priorities are written to the state: no node works out more than these many turns."""
 JAIL_LIMIT_DIVISOR: Final = 6
-"""Downtime removes at most 1/6 of an epoch's power: a mass outage must not turn into a halt by jail."""
+"""Downtime removes at most 1/6 of an epoch's power, or one validator of less than a third while all others are there: a
+mass outage must not turn into a halt by jail."""
 
 _RANGES: Final = (
     # (field, lowest, highest, bits in its word)

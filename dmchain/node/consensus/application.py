@@ -37,6 +37,8 @@ MAX_EXECUTED: Final = 8
 """Candidates of one height whose results are kept; a height has one or two."""
 MAX_DECODED: Final = 4
 """Decoded bodies that are kept: a proposal is met again when it is checked and when it is decided."""
+LAYERS_TO_WARN_AT: Final = (25_000, 2_500, 250, 1)
+"""Of the randao onion under way."""
 
 
 def peek_hash(raw: bytes) -> Hash32:
@@ -210,6 +212,11 @@ class Application:
         onions = self.epochs.onions(self._proposer)
         if onions.left == 0:
             return ZERO_HASH
+        if onions.left in LAYERS_TO_WARN_AT:
+            log.warning(
+                "randao: %d layers left, then this validator's blocks reveal nothing; `dmchain stake randao` registers more",
+                onions.left,
+            )
         return None if self._reveals is None else self._reveals.next_reveal(onions)
 
     def build(self, draft: Draft, offer: Candidates) -> Candidate | None:

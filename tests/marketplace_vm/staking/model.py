@@ -391,12 +391,17 @@ class Model:
                 found.append((-pool.missed, self.order[name], name, power))
             pool.missed, pool.window_height, pool.window_time = 0, self.number, self.now
         room = latest.total // 6
+        jailed = []
         for _, _, name, power in sorted(found):
             if power <= room:
                 room -= power
-                pool = self.pools[name]
-                if not pool.grave and pool.jailed_until is None:
-                    pool.jailed_until = self.now + self.parameters.jail_seconds
+                jailed.append(name)
+        if not jailed and len(found) == 1 and found[0][3] * 3 < latest.total:
+            jailed = [found[0][2]]
+        for name in jailed:
+            pool = self.pools[name]
+            if not pool.grave and pool.jailed_until is None:
+                pool.jailed_until = self.now + self.parameters.jail_seconds
 
     def choose(self, latest: Epoch) -> None:
         candidates = []

@@ -114,13 +114,35 @@ def test_a_mass_outage_jails_at_most_a_sixth_of_the_power() -> None:
     assert statuses == {"v1": Status.ACTIVE, "v2": Status.ACTIVE, "v3": Status.JAILED}
 
 
-@pytest.mark.parametrize(("size", "is_jailed"), [(4, False), (5, False), (6, True)])
-def test_small_sets_jail_nobody_for_downtime(size: int, is_jailed: bool) -> None:
-    """With fewer than six equal validators each holds more than a sixth; a set without it tolerates no more faults."""
+@pytest.mark.parametrize(("size", "is_jailed"), [(3, False), (4, True), (5, True), (6, True)])
+def test_small_sets_jail_one_that_is_absent_alone(size: int, is_jailed: bool) -> None:
+    """With fewer than six equal validators each weighs more than a sixth; of three each weighs a third, and without it
+    there would have been no block to count."""
     chain = StakingChain(size, max_validators=6)
     chain.block()
     chain.blocks(20, 10, absent=["v1"])
     assert (chain.validator("v1").status == Status.JAILED) == is_jailed
+
+
+@pytest.mark.parametrize("size", [4, 5])
+def test_small_sets_jail_nobody_when_two_are_absent(size: int) -> None:
+    """They would have had to take turns for blocks to be there at all."""
+    chain = StakingChain(size, max_validators=6)
+    chain.block()
+    for _ in range(10):
+        chain.block(10, absent=["v1", "v2"])
+    assert {chain.validator(f"v{n}").status for n in range(size)} == {Status.ACTIVE}
+
+
+def test_small_sets_jail_one_an_epoch_until_three_are_left() -> None:
+    chain = StakingChain(5, max_validators=6)
+    chain.block()
+    chain.blocks(20, 10, absent=["v1"])
+    chain.blocks(20, 10, absent=["v2"])
+    chain.blocks(20, 10, absent=["v3"])
+    statuses = [chain.validator(f"v{n}").status for n in range(5)]
+    assert statuses == [Status.ACTIVE, Status.JAILED, Status.JAILED, Status.ACTIVE, Status.ACTIVE]
+    assert len(chain.epoch_at(chain.number + 1).operators) == 3
 
 
 def test_facts_that_do_not_fit_the_state_make_the_block_invalid() -> None:
