@@ -217,6 +217,8 @@ class Chain:
         self.block_number = 1
         self.randao: bytes | None = None
         """prevRandao of the blocks from now on; None: another one in each block, made from its number."""
+        self.block_hashes: dict[int, bytes] = {}
+        """What BLOCKHASH says of these blocks, instead of a hash made from the number."""
         self.gas = GAS_LIMIT
         self.dictionary = Dictionary()
         self._rules = replace(RULES, chain_id=chain_id)
@@ -418,7 +420,7 @@ class Chain:
             prev_randao=Hash32(self.randao or keccak(b"randao %d" % number)),
             parent_hash=Hash32(keccak(b"block %d" % (number - 1))),
             parent_beacon_block_root=Hash32(bytes(32)),
-            block_hash=lambda number: keccak(b"block %d" % number),
+            block_hash=lambda number: Hash32(self.block_hashes.get(number) or keccak(b"block %d" % number)),
         )
 
     def _execute(
