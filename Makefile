@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup node-setup devnet test market-test contracts conformance sim bench lint clean
+.PHONY: help setup node-setup devnet test market-test contracts slither conformance sim bench lint clean
 
 BIN := .venv/bin
 ARGS ?=
@@ -29,6 +29,9 @@ market-test: node-setup ## Run every test of the market's contracts, the long on
 
 contracts: node-setup ## Compile the market's contracts into their artifacts, byte for byte the same anywhere
 	@$(BIN)/python -m tools.contracts.artifacts $(ARGS)
+
+slither: node-setup ## Analyse the contracts with Slither; each finding has its answer in docs/market/slither.md
+	@$(BIN)/python -m tools.contracts.slither $(ARGS)
 
 conformance: setup ## Run the whole sample of published Ethereum fixtures on both engines
 	@CONFORMANCE=full $(BIN)/python -m pytest -q -n 2 tests/conformance $(ARGS)

@@ -5,9 +5,13 @@ contracts in one run with syntax trees and source maps, and its standard JSON is
 (``artifacts/build-info``), which Slither reads instead of compiling. Slither runs in a virtual environment of its own,
 ``.setup/slither``, with the versions of slither-requirements.txt.
 
-A finding is named by its detector and the functions, variables or contracts it is about, without line numbers. The
-answers are tables in docs/market/slither.md; a finding without a row, a row without a finding, and a number of findings
-other than the row says, are errors.
+A finding is named by its detector and the function, variable or contract it is about, without line numbers. The
+answers are tables in docs/market/slither.md, whose rows read
+
+    | `detector` | Contract.function, Contract.other | findings at each | answer |
+
+with `everywhere` as the place for all findings of a detector that no other row names (the number is their sum then). A
+finding without a row, a row without a finding, and numbers that differ, are errors.
 """
 
 from __future__ import annotations
@@ -49,6 +53,8 @@ OUTPUTS = ["abi", "evm.bytecode.object", "evm.bytecode.sourceMap", "evm.deployed
 OUTPUTS += ["evm.deployedBytecode.sourceMap", "devdoc", "userdoc"]
 OUTSIDE = "@openzeppelin"
 """Findings that are about this alone are the library's."""
+EVERYWHERE = "everywhere"
+IMPACTS = ("High", "Medium", "Low", "Informational", "Optimization")
 
 _ROW = re.compile(r"^\| `(?P<detector>[a-z0-9-]+)` \| (?P<places>.+?) \| (?P<count>\d+) \| (?P<answer>.+?) \|$")
 
@@ -171,6 +177,11 @@ def read_answers(text: str) -> dict[Finding, int]:
 def compare(found: Counter[Finding], answers: dict[Finding, int]) -> list[str]:
     """What is not as the answers say, one line each."""
     problems = []
+    gathered: Counter[Finding] = Counter()
+    for name, seen in found.items():
+        everywhere = (name[0], EVERYWHERE)
+        gathered[everywhere if name not in answers and everywhere in answers else name] += seen
+    found = gathered
     for name in sorted(found.keys() | answers.keys()):
         seen, answered = found[name], answers.get(name, 0)
         if seen > answered:
@@ -199,9 +210,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"[{result['impact']}] {result['check']} at {name_finding(result)[1]}\n{result['description']}")
     if options.rows:
         for (detector, place), count in sorted(found.items()):
-            if answers.get((detector, place)) != count:
+            if answers.get((detector, place)) != count and (detector, EVERYWHERE) not in answers:
                 print(f"| `{detector}` | {place} | {count} | |")
-    counts = ", ".join(f"{impacts[each]} {each.lower()}" for each in ("High", "Medium", "Low", "Informational", "Optimization"))
+    counts = ", ".join(f"{impacts[each]} {each.lower()}" for each in IMPACTS)
     print(f"slither: {len(results)} findings ({counts})", file=sys.stderr)
     problems = [] if options.contracts else compare(found, answers)
     for problem in problems:
