@@ -15,18 +15,17 @@ from typing import Any
 import trio
 
 from dmchain.chain.executor import AccountEdit
-from dmchain.chain.genesis import DEFAULT_BASE_FEE, DEFAULT_GAS_LIMIT, GenesisAccount, decode_json, parse_alloc
+from dmchain.chain.genesis import DEFAULT_BASE_FEE, DEFAULT_GAS_LIMIT, decode_json, parse_alloc
 from dmchain.chain.primitives.codec import encode
 from dmchain.chain.primitives.crypto import PrivateKey, keccak
 from dmchain.chain.primitives.errors import InvalidGenesis
 from dmchain.chain.primitives.transaction import LEGACY, Transaction, UnsignedTransaction
 from dmchain.chain.primitives.types import Address, Hash32
 from dmchain.chain.store.kv import Reader, prefix_end
-from dmchain.marketplace_vm.precompiles import CID_REGISTRY, LICENSE_LEDGER
-from dmchain.marketplace_vm.precompiles.genesis import make_genesis_accounts
+from dmchain.marketplace_vm.market_genesis.parameters import DEVNET, MarketParameters
 from dmchain.marketplace_vm.state import decode_account, read_code
-from dmchain.marketplace_vm.system import SYSTEM_CONTRACTS
 from dmchain.node.backend import ChainBackend
+from dmchain.node.predeploys import predeployed_accounts, with_dispute_contract
 from dmchain.node.production import NextBlock, Producer
 from dmchain.rpc.backend import Submitted
 from dmchain.rpc.errors import InvalidParams
@@ -39,16 +38,13 @@ WEI_PER_ETHER = 10**18
 VALIDATOR_KEY = PrivateKey(keccak(b"dmchain devnet validator"))
 """Of a devnet's validator; public, as the test accounts are."""
 
-MARKET_CONTRACTS: dict[str, Address] = {"CidRegistry": CID_REGISTRY, "LicenseLedger": LICENSE_LEDGER}
+TOKEN_HOLDERS = 10
+"""How many of the funded accounts share a devnet's governance tokens and begin with test dollars."""
 
 
-def system_accounts() -> dict[Address, GenesisAccount]:
-    """What every dmchain network has in block 0: system contracts and native precompiles."""
-    accounts = {Address(address): GenesisAccount(nonce=1, code=code) for address, code in SYSTEM_CONTRACTS.items()}
-    for address, account in make_genesis_accounts().items():
-        storage = tuple(sorted(account.storage.items()))
-        accounts[address] = GenesisAccount(account.balance, account.nonce, account.code, storage)
-    return accounts
+def devnet_market(keys: Sequence[PrivateKey]) -> MarketParameters:
+    """A devnet's market: short times, TestUSD, tokens for the first accounts."""
+    return DEVNET.with_holders(tuple([key.address for key in keys[:TOKEN_HOLDERS]]))
 
 
 def genesis_document(
@@ -59,13 +55,16 @@ def genesis_document(
     base_fee: int = DEFAULT_BASE_FEE,
     timestamp: int = 0,
     own: Mapping[str, Any] | None = None,
+    market: MarketParameters | None = None,
 ) -> dict[str, Any]:
     """A genesis.json for a dmchain network; `funded` maps addresses to balances in wei.
 
     `own`: more for the section `dmchain`: validators, staking and consensus parameters (chain.genesis_staking).
+    `market`: predeploy the market's contracts with these parameters; None: only the native precompiles.
     """
+    own = dict(own or {}) if market is None else with_dispute_contract(own or {})
     alloc: dict[str, Any] = {}
-    for address, account in system_accounts().items():
+    for address, account in predeployed_accounts(market, chain_id).items():
         entry: dict[str, Any] = {"balance": hex(account.balance), "nonce": hex(account.nonce)}
         entry["code"] = "0x" + account.code.hex()
         if account.storage:
@@ -85,7 +84,7 @@ def genesis_document(
         "difficulty": "0x0",
         "extraData": "0x",
         "alloc": alloc,
-        "dmchain": {"timestamps": "non-decreasing", **(own or {})},
+        "dmchain": {"timestamps": "non-decreasing", **own},
     }
 
 

@@ -24,6 +24,7 @@ from dmchain.chain.primitives.crypto import PrivateKey, keccak, public_key_to_ad
 from dmchain.chain.primitives.errors import DmchainError, StorageError
 from dmchain.chain.primitives.types import Address
 from dmchain.node.config import ENVIRONMENT_PREFIX
+from dmchain.node.devnet import devnet_market
 from dmchain.node.home import PRIVATE_FILE, Home, write_atomically
 from dmchain.node.testnet import make_genesis, plan_validators, save_operator, write_home
 
@@ -58,6 +59,7 @@ class NetworkOptions:
     balance_wei: int
     gas_limit: int
     block_time_seconds: float | None = None
+    has_market: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def _make_homes(base: Path, options: NetworkOptions, accounts: Sequence[PrivateK
         gas_limit=options.gas_limit,
         consensus=consensus,
         onion_layers=ONION_LAYERS,
+        market=devnet_market(accounts) if options.has_market else None,
     )
     settings = {"production.gas_limit": options.gas_limit, "execution.archive": True}
     for validator, operator in zip(plan, operators, strict=True):

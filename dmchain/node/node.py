@@ -29,6 +29,7 @@ from dmchain.node.light_records import LightRecords
 from dmchain.node.market import MarketBackend
 from dmchain.node.monitoring import BlockMeter, Monitor, serve_metrics
 from dmchain.node.network.transport import Endpoint as NetworkEndpoint
+from dmchain.node.predeploys import market_contracts
 from dmchain.node.production import DecideAlone, Producer, ProductionConfig, initial_pool_head
 from dmchain.node.tracing import TraceBackend
 from dmchain.rpc.backend import Backend
@@ -193,6 +194,7 @@ def _make_backend(settings: NodeSettings, producer: Producer) -> tuple[ChainBack
 
     role = "devnet" if settings.is_devnet else "validator"
     backend = ChainBackend(producer, role=role, is_devnet=settings.is_devnet, automine=automine)
+    backend.contracts = market_contracts(settings.genesis)
     has_market = CID_REGISTRY in settings.genesis.alloc
     methods = Backend(
         chain=backend,

@@ -16,6 +16,7 @@ from dmchain.chain.genesis import DEFAULT_GAS_LIMIT
 from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.errors import StorageError
 from dmchain.chain.primitives.types import Address
+from dmchain.marketplace_vm.market_genesis.parameters import MarketParameters
 from dmchain.node.config import render_config
 from dmchain.node.devnet import DEFAULT_CHAIN_ID, WEI_PER_ETHER, genesis_document
 from dmchain.node.home import PRIVATE_DIRECTORY, PRIVATE_FILE, Home, write_atomically
@@ -95,8 +96,12 @@ def make_genesis(
     consensus: Mapping[str, int] | None = None,
     staking: Mapping[str, Any] | None = None,
     onion_layers: int = ONION_LAYERS,
+    market: MarketParameters | None = None,
 ) -> dict[str, Any]:
-    """The genesis of the network: everybody in it has the same stake, and a randao onion of so many layers."""
+    """The genesis of the network: everybody in it has the same stake, and a randao onion of so many layers.
+
+    `market`: what the market's contracts are made with; None leaves them out.
+    """
     own: dict[str, Any] = {
         "validators": [
             {
@@ -116,7 +121,9 @@ def make_genesis(
         own["consensus"] = dict(consensus)
     if staking:
         own["staking"] = dict(staking)
-    return genesis_document(funded, chain_id=chain_id, gas_limit=gas_limit, timestamp=int(time.time()), own=own)
+    return genesis_document(
+        funded, chain_id=chain_id, gas_limit=gas_limit, timestamp=int(time.time()), own=own, market=market
+    )
 
 
 def write_home(

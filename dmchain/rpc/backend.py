@@ -18,7 +18,7 @@ own code, anything else is a bug (-32603, logged).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -399,6 +399,8 @@ class NodeStatus:
     consensus: ConsensusStatus | None = None
     """None on a chain that one node makes alone."""
     peers: tuple[PeerStatus, ...] = ()
+    contracts: Mapping[str, Address] = field(default_factory=dict)
+    """The market's contracts of block 0 by name, the native ones too."""
 
 
 class Chain(Protocol):

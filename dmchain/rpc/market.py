@@ -57,6 +57,7 @@ def get_node_info(context: Context) -> Json:
         "uptimeSeconds": hex(status.uptime_seconds),
         "devnet": status.is_devnet,
         "problem": status.problem,
+        "contracts": {name: format_data(address) for name, address in status.contracts.items()},
         "consensus": None if status.consensus is None else format_consensus(status.consensus),
         "peers": [format_peer(peer) for peer in status.peers],
     }

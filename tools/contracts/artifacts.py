@@ -11,7 +11,7 @@ An artifact, ``dmchain/marketplace_vm/artifacts/<Name>.json``, holds
     storageLayout              of upgradeable contracts (tools/contracts/layouts.py)
     devdoc, userdoc            NatSpec
 
-The native precompiles' files, ``I<Name>.json``, are written by dmchain.marketplace_vm.precompiles.artifacts.
+`genesis.json` is renewed too. The native precompiles' files, ``I<Name>.json``, are written by dmchain.marketplace_vm.precompiles.artifacts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -132,6 +133,13 @@ def layout_problems(texts: dict[str, str], *, accept: bool = False) -> list[str]
     return problems
 
 
+def write_genesis() -> None:
+    """Renew genesis.json, which holds the contracts' code."""
+    command = [sys.executable, "-m", "dmchain", "genesis", "new", "--devnet-accounts"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    (REPOSITORY / "genesis.json").write_text(done.stdout)
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make contracts", description="Compile the market's contracts.")
     parser.add_argument("names", nargs="*", help="only these contracts")
@@ -153,6 +161,8 @@ def main(arguments: list[str]) -> int:
             path.write_text(text)
             changed += 1
     problems += layout_problems(texts, accept=options.accept_layouts)
+    if not problems:
+        write_genesis()
     for problem in problems:
         print(f"contracts: {problem}", file=sys.stderr)
     if any("storage layout" in problem for problem in problems):

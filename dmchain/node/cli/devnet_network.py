@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import trio
 
+from dmchain.chain.genesis import load_genesis
 from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.errors import DmchainError
-from dmchain.chain.staking import STAKING
 from dmchain.node.cli.devnet_report import DevnetReport
 from dmchain.node.cli.parameters import checksum
-from dmchain.node.devnet import MARKET_CONTRACTS
 from dmchain.node.devnet_network import (
     DevnetNetwork,
     LaunchOptions,
@@ -22,10 +22,9 @@ from dmchain.node.devnet_network import (
     prepare_homes,
 )
 from dmchain.node.errors import first_error
+from dmchain.node.predeploys import market_contracts
 
 log = logging.getLogger("dmchain.devnet")
-
-NETWORK_CONTRACTS = {**MARKET_CONTRACTS, "Staking": STAKING}
 
 
 def run_devnet_network(
@@ -37,6 +36,7 @@ def run_devnet_network(
 ) -> None:
     """Make the homes below `base` (locked by the caller), run the nodes until SIGINT or SIGTERM."""
     places = prepare_homes(base, options, accounts)
+    report = replace(report, contracts=market_contracts(load_genesis(places[0].home.genesis)))
     try:
         trio.run(_run_until_signal, DevnetNetwork(places, launch), report)
     except* DmchainError as group:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ class DevnetReport:
     """Tells the user, and whoever waits for the ready file, that the network answers."""
 
     keys: Sequence[PrivateKey]
-    contracts: Mapping[str, Address]
     ready_file: Path | None
     as_json: bool
+    contracts: Mapping[str, Address] = field(default_factory=dict)
 
     def __call__(self, rpc: str, websocket: str, chain_id: int, validators: Sequence[Mapping[str, Any]]) -> None:
         """`validators`: an entry each, of the first one the endpoint is."""
@@ -55,7 +55,7 @@ def _print_table(facts: Mapping[str, Any]) -> None:
         click.echo(f"  ({number}) {account['address']}  {account['privateKey']}")
     click.echo("\nMarket contracts")
     for name, address in facts["contracts"].items():
-        click.echo(f"  {name:14} {address}")
+        click.echo(f"  {name:17} {address}")
     if len(facts["validators"]) > 1:
         click.echo("\nValidators")
         for number, each in enumerate(facts["validators"]):

@@ -9,7 +9,7 @@ import click
 
 from dmchain.chain.genesis import DEFAULT_GAS_LIMIT, load_genesis
 from dmchain.chain.primitives.types import UINT64_MAX, Address
-from dmchain.node.cli.parameters import ADDRESS, GAS_LIMIT
+from dmchain.node.cli.parameters import ADDRESS, GAS_LIMIT, NO_MARKET
 
 
 @click.group()
@@ -23,27 +23,42 @@ def genesis() -> None:
 @click.option("--fund", "funded", type=ADDRESS, multiple=True, help="Give this account --balance; may be repeated.")
 @click.option("--balance", type=click.IntRange(0, 10**12), default=10_000, show_default=True, help="In whole coins.")
 @click.option("--timestamp", type=click.IntRange(0, UINT64_MAX), default=0, show_default=True)
-@click.option("--devnet-accounts", is_flag=True, help="Fund the ten well-known test accounts.")
+@click.option("--devnet-accounts", is_flag=True,
+              help="Fund the ten well-known test accounts; the market gets a devnet's short times and TestUSD.")  # fmt: skip
+@NO_MARKET
 def new(
-    chain_id: int, gas_limit: int, funded: tuple[Address, ...], balance: int, timestamp: int, devnet_accounts: bool
+    chain_id: int,
+    gas_limit: int,
+    funded: tuple[Address, ...],
+    balance: int,
+    timestamp: int,
+    devnet_accounts: bool,
+    no_market: bool,
 ) -> None:
-    """Write a genesis file to stdout, with the native market contracts in it.
+    """Write a genesis file to stdout, with the market's contracts in it. The funded accounts share half of the
+    governance token; the rest is the treasury's.
 
     \b
     Example:
       dmchain genesis new --chain-id 4242 --devnet-accounts > genesis.json
     """
+    from dmchain.marketplace_vm.market_genesis.parameters import DEVNET, MarketParameters
     from dmchain.node.devnet import WEI_PER_ETHER, genesis_document
     from dmchain.node.keystore import devnet_keys
 
     addresses = list(funded)
     if devnet_accounts:
         addresses += [key.address for key in devnet_keys(10)]
+    holders = tuple(dict.fromkeys(addresses))
+    market = None if no_market else (DEVNET if devnet_accounts else MarketParameters()).with_holders(holders)
+    if market is not None and not holders:
+        click.echo("nobody holds the governance token: nobody can ever change the market; see --fund", err=True)
     document = genesis_document(
         dict.fromkeys(addresses, balance * WEI_PER_ETHER),
         chain_id=chain_id,
         gas_limit=gas_limit,
         timestamp=timestamp,
+        market=market,
     )
     click.echo(json.dumps(document, indent=2))
 

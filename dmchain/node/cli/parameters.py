@@ -12,6 +12,9 @@ from dmchain.chain.rules import MAX_GAS_LIMIT, MIN_GAS_LIMIT
 
 UNITS = {"wei": 0, "gwei": 9, "ether": 18, "dm": 18}
 GAS_LIMIT = click.IntRange(MIN_GAS_LIMIT, MAX_GAS_LIMIT)
+NO_MARKET = click.option(
+    "--no-market", is_flag=True, help="A bare chain: the native precompiles without the market's contracts."
+)
 
 
 class HexType(click.ParamType[Any]):

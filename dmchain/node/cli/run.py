@@ -24,17 +24,17 @@ from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.errors import DmchainError, StorageError
 from dmchain.chain.primitives.types import UINT64_MAX, ZERO_ADDRESS, Address
 from dmchain.marketplace_vm.vm import prepare_thread_stacks
-from dmchain.node.cli.devnet_network import NETWORK_CONTRACTS, run_devnet_network
+from dmchain.node.cli.devnet_network import run_devnet_network
 from dmchain.node.cli.devnet_report import DevnetReport
-from dmchain.node.cli.parameters import ADDRESS, GAS_LIMIT, checksum
+from dmchain.node.cli.parameters import ADDRESS, GAS_LIMIT, NO_MARKET, checksum
 from dmchain.node.config import Config, ConfigError, load_config, render_config
 from dmchain.node.consensus.validator import NetworkSettings
 from dmchain.node.devnet import (
     DEFAULT_BALANCE_ETHER,
     DEFAULT_CHAIN_ID,
-    MARKET_CONTRACTS,
     VALIDATOR_KEY,
     WEI_PER_ETHER,
+    devnet_market,
     genesis_document,
 )
 from dmchain.node.devnet_network import ACCOUNTS_FILE, LaunchOptions, NetworkOptions, read_accounts
@@ -53,6 +53,7 @@ from dmchain.node.network.addresses import Target
 from dmchain.node.network.transport import Endpoint
 from dmchain.node.node import ENGINES, Node, NodeSettings, open_node
 from dmchain.node.parent import end_with_parent
+from dmchain.node.predeploys import market_contracts
 from dmchain.node.production import ProductionConfig
 from dmchain.node.randao import RandaoSeed, load_seed
 from dmchain.node.testnet import NODE_KEY_FILE, write_validator_keys
@@ -103,6 +104,7 @@ class BlockTime(click.ParamType[Any]):
 @click.option("--validators", type=click.IntRange(1, MAX_DEVNET_VALIDATORS), default=1, show_default=True,
               help="2 or more: so many nodes, each with its own process and keys.")  # fmt: skip
 @click.option("--metrics", is_flag=True, help="Serve Prometheus metrics of each node on a free port.")
+@NO_MARKET
 def devnet(
     port: int,
     host: str,
@@ -121,8 +123,9 @@ def devnet(
     as_json: bool,
     validators: int,
     metrics: bool,
+    no_market: bool,
 ) -> None:
-    """Run a fresh development network: funded accounts, native market contracts, a block for every transaction.
+    """Run a fresh development network: funded accounts, the market's contracts, a block for every transaction.
 
     The accounts' keys are public. Never send real money to them. With several validators blocks are decided by
     consensus, and the methods that control time, mining and state are not there.
@@ -142,9 +145,9 @@ def devnet(
             run_devnet_network(
                 place.path,
                 keys,
-                NetworkOptions(validators, chain_id, balance * WEI_PER_ETHER, gas_limit, block_time),
+                NetworkOptions(validators, chain_id, balance * WEI_PER_ETHER, gas_limit, block_time, not no_market),
                 LaunchOptions(host, port, engine, log_level, cors_origins, vhosts, with_metrics=metrics),
-                DevnetReport(keys, NETWORK_CONTRACTS, ready_file, as_json),
+                DevnetReport(keys, ready_file, as_json),
             )
             return
         if (place.path / ACCOUNTS_FILE).exists():
@@ -157,6 +160,7 @@ def devnet(
                 chain_id=chain_id,
                 gas_limit=gas_limit,
                 timestamp=int(time.time()),
+                market=None if no_market else devnet_market(keys),
             )
             write_atomically(place.genesis, json.dumps(document, indent=2).encode() + b"\n")
         genesis = load_genesis(place.genesis)
@@ -172,7 +176,7 @@ def devnet(
             wallet_keys=keys,
             metrics=Endpoint("127.0.0.1", 0) if metrics else None,
         )
-        report = DevnetReport(keys, MARKET_CONTRACTS, ready_file, as_json)
+        report = DevnetReport(keys, ready_file, as_json, market_contracts(genesis))
 
         def tell(running: Node) -> None:
             validator = {"address": checksum(VALIDATOR_KEY.address), "rpc": running.url, "pid": os.getpid()}
@@ -227,8 +231,9 @@ async def _run_until_signal(settings: NodeSettings, report: Any) -> None:
               help="Of a new genesis, where --genesis names none.")  # fmt: skip
 @click.option("--coinbase", type=ADDRESS, help="Who gets the tips of this node's blocks.")
 @click.option("--validator", "is_validator", is_flag=True, help="With a new consensus key, sign journal and randao seed.")
+@NO_MARKET
 def init(
-    home: Path, genesis_file: Path | None, chain_id: int, coinbase: bytes | None, is_validator: bool
+    home: Path, genesis_file: Path | None, chain_id: int, coinbase: bytes | None, is_validator: bool, no_market: bool
 ) -> None:
     """Make a home directory with config.toml and genesis.json.
 
@@ -245,8 +250,11 @@ def init(
             load_genesis(genesis_file)
             document = genesis_file.read_bytes()
         else:
-            accounts = {key.address: DEFAULT_BALANCE_ETHER * WEI_PER_ETHER for key in devnet_keys(10)}
-            document = json.dumps(genesis_document(accounts, chain_id=chain_id), indent=2).encode() + b"\n"
+            keys = devnet_keys(10)
+            accounts = {key.address: DEFAULT_BALANCE_ETHER * WEI_PER_ETHER for key in keys}
+            market = None if no_market else devnet_market(keys)
+            made = genesis_document(accounts, chain_id=chain_id, market=market)
+            document = json.dumps(made, indent=2).encode() + b"\n"
             click.echo("the genesis funds the ten public test accounts: for trials only", err=True)
         write_atomically(place.genesis, document)
         values = {} if coinbase is None else {"production.coinbase": checksum(coinbase)}

@@ -9,7 +9,8 @@ import click
 
 from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.types import UINT64_MAX
-from dmchain.node.cli.parameters import checksum
+from dmchain.marketplace_vm.market_genesis.parameters import MarketParameters
+from dmchain.node.cli.parameters import NO_MARKET, checksum
 from dmchain.node.devnet import DEFAULT_BALANCE_ETHER, DEFAULT_CHAIN_ID, WEI_PER_ETHER
 from dmchain.node.keystore import devnet_keys
 from dmchain.node.testnet import (
@@ -37,8 +38,17 @@ MAX_VALIDATORS = 100
     "--rpc-port", type=click.IntRange(0, 65_000), default=8545, show_default=True, help="Of the first; 0: free ones."
 )
 @click.option("--light", is_flag=True, help="Weak keystore encryption that is quick: for trials only.")
+@NO_MARKET
 def testnet(
-    validators: int, output: Path, chain_id: int, stake: int, host: str, p2p_port: int, rpc_port: int, light: bool
+    validators: int,
+    output: Path,
+    chain_id: int,
+    stake: int,
+    host: str,
+    p2p_port: int,
+    rpc_port: int,
+    light: bool,
+    no_market: bool,
 ) -> None:
     """Make home directories with keys, config and one genesis for a network of validators.
 
@@ -52,7 +62,8 @@ def testnet(
         output, [key.address for key in operators], host=host, first_p2p_port=p2p_port, first_rpc_port=rpc_port
     )
     funded = {key.address: DEFAULT_BALANCE_ETHER * WEI_PER_ETHER for key in (*operators, *devnet_keys(10))}
-    genesis = make_genesis(plan, funded, chain_id=chain_id, stake_ether=stake)
+    market = None if no_market else MarketParameters().with_holders(tuple(funded))
+    genesis = make_genesis(plan, funded, chain_id=chain_id, stake_ether=stake, market=market)
     for validator, operator in zip(plan, operators, strict=True):
         home = write_home(validator, genesis, is_light=light)
         save_operator(home, operator, is_light=light)
