@@ -64,6 +64,11 @@ abstract contract PullPayments is IPullPayments, ReentrancyGuardTransient {
         _held[token] += amount;
     }
 
+    /// @dev Put money on the books that came from a third party and was measured.
+    function _keep(address token, uint256 amount) internal {
+        _held[token] += amount;
+    }
+
     /// @dev Turn held money into a claim of `account`.
     function _credit(address token, address account, uint256 amount) internal {
         _owed[token][account] += amount;

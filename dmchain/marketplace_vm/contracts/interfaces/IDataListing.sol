@@ -35,6 +35,14 @@ interface IDataListing {
         RetirementTerms onRetirement;
     }
 
+    /// @notice A content to register: see {ICidRegistry-registerCid}.
+    struct Content {
+        bytes cid;
+        bytes metadataCid;
+        bytes32[] parents;
+        uint64 sizeBytes;
+    }
+
     /// @param creator who listed it, and gets the resale royalties
     /// @param serial number of the listing, counted from 1: an offer belongs to one listing
     /// @param registeredBlock registration of the data set it belongs to
@@ -72,6 +80,8 @@ interface IDataListing {
     event ListingUpdated(uint256 indexed tokenId, uint64 availableUntil, string metadataURI);
     /// @param stale removed because the data set has a new registration
     event Delisted(uint256 indexed tokenId, address indexed owner, uint64 indexed serial, bool stale);
+    /// @notice Sales of a data set were stopped, or allowed again, by a curator.
+    event SalesSuspended(bytes32 indexed datasetId, bool isSuspended);
     /// @notice A data set that is not listed got its own operator rights back.
     event OperatorReleased(bytes32 indexed datasetId, address indexed owner);
 
@@ -82,7 +92,7 @@ interface IDataListing {
     error NotListed(bytes32 datasetId);
     /// @notice The data set has been registered anew since it was listed.
     error StaleListing(bytes32 datasetId, uint64 registeredBlock, uint64 currentBlock);
-    /// @notice Not for sale: retired, or past its time.
+    /// @notice Not for sale: retired, past its time, or suspended by a curator.
     error NotAvailable(bytes32 datasetId, uint64 availableUntil);
     error InvalidText(string field, uint256 length, uint256 longest);
     error InvalidBps(string field, uint256 given, uint256 highest);
@@ -110,10 +120,7 @@ interface IDataListing {
     /// can be faster: see {publishCommitted}.
     /// Emits {Listed}.
     function publish(
-        bytes calldata cid,
-        bytes calldata metadataCid,
-        bytes32[] calldata parents,
-        uint64 sizeBytes,
+        Content calldata content,
         string calldata metadataURI,
         ListingInput calldata input,
         ILicenseManager.OfferInput[] calldata offers
@@ -123,10 +130,7 @@ interface IDataListing {
     /// Emits {Listed}.
     /// @param salt 32 random bytes, as given to {commitmentFor}
     function publishCommitted(
-        bytes calldata cid,
-        bytes calldata metadataCid,
-        bytes32[] calldata parents,
-        uint64 sizeBytes,
+        Content calldata content,
         string calldata metadataURI,
         ListingInput calldata input,
         ILicenseManager.OfferInput[] calldata offers,
@@ -153,6 +157,11 @@ interface IDataListing {
     /// Emits {OperatorReleased}.
     function releaseOperator(bytes32 datasetId) external;
 
+    /// @notice Stop sales of a data set while a complaint is looked into, or allow them again; licences there run on.
+    /// Only CURATOR_ROLE.
+    /// Emits {SalesSuspended}.
+    function setSuspended(bytes32 datasetId, bool isSuspended) external;
+
     // -- views
 
     /// @notice Reverts with {NotListed}.
@@ -177,6 +186,8 @@ interface IDataListing {
     /// listing's lineageRoyaltyBps of what its child gets, the data set itself counting as 10000; one reached by two ways
     /// gets both. At most 16 of them, to the fourth generation, and at most 5000 bps in all: what is beyond is left out.
     function lineage(bytes32 datasetId) external view returns (Share[] memory);
+
+    function isSuspended(bytes32 datasetId) external view returns (bool);
 
     function tokenCount() external view returns (uint256);
 

@@ -2,11 +2,11 @@
 pragma solidity ^0.8.28;
 
 /// @title Tokens for licences
-/// @notice A soulbound ERC-721 (ERC-5192): one for each term of a licence, minted by the LicenseManager to the licensee.
-/// It cannot be transferred or approved, and says nothing by itself: whether the licence is valid is read from the
+/// @notice A soulbound ERC-721 (ERC-5192): one for each licence, kept through its renewals, minted by the LicenseManager
+/// to the licensee; a licence bought after the former has ended comes with a new one. It cannot be transferred or approved, and says nothing by itself: whether the licence is valid is read from the
 /// LicenseLedger. Minting calls nobody: a licensee that is a contract needs no `onERC721Received`.
 interface ILicenseNFT {
-    /// @param purchaseId the purchase that began the term
+    /// @param purchaseId the purchase that began the licence
     struct License {
         bytes32 datasetId;
         address licensee;
@@ -30,11 +30,11 @@ interface ILicenseNFT {
     /// @notice ERC-5192: always true. Reverts for a token that does not exist.
     function locked(uint256 tokenId) external view returns (bool);
 
-    /// @notice Whether `user` may use the data: it owns the token, the token stands for its latest term, and the
+    /// @notice Whether `user` may use the data: it owns the token, the token stands for its latest licence, and the
     /// LicenseLedger says that the licence is valid. False for a token that does not exist.
     function verifyAccess(uint256 tokenId, address user) external view returns (bool);
 
-    /// @notice The token of an account's latest term; 0 if it never had a licence.
+    /// @notice The token of an account's latest licence; 0 if it never had a licence.
     function tokenOf(bytes32 datasetId, address licensee) external view returns (uint256 tokenId);
 
     /// @notice What a token stands for. Reverts for one that does not exist.
