@@ -27,7 +27,7 @@ try:
 except ImportError as _error:
     raise MissingExtra(f"dmchain.market needs web3.py ({_error})", hint="pip install 'dmchain[market]'") from None
 
-from dmchain.market import errors
+from dmchain.market import cids, errors
 from dmchain.market.client import AsyncMarket, Market
 from dmchain.market.context import Fees, Progress
 from dmchain.market.governance import Action
@@ -52,6 +52,7 @@ __all__ = [
     "Signer",
     "Token",
     "UnlockedSigner",
+    "cids",
     "errors",
     "format_amount",
     "keystore",

@@ -6,12 +6,12 @@ from typing import Any
 
 from dmchain.market import cids
 from dmchain.market.context import Context, call
-from dmchain.market.errors import InvalidInput
+from dmchain.market.errors import InvalidInput, NotFound, RpcFailure
 from dmchain.market.inputs import DatasetLike, DurationLike, duration, resolve_dataset
 from dmchain.market.models import ComputeOrder, build
 from dmchain.market.money import Token
 from dmchain.market.payments import check_balance, ensure_allowance
-from dmchain.market.steps import Group, M, Steps, operation
+from dmchain.market.steps import Group, M, Request, Steps, operation
 from dmchain.market.transactions import Receipt, transact
 
 CONTRACT = "ComputeMarket"
@@ -77,8 +77,18 @@ class Compute(Group[M]):
 
     @operation
     def draw(self, order_id: int) -> Steps[ComputeOrder]:
-        """Draw the operator who attests, after the order's draw block. Anyone may."""
-        return (yield from _act(self._context, "draw", order_id))
+        """Draw the operator who attests by the header of the order's draw block, once it is there. Anyone may."""
+        context = self._context
+        order = yield from _read(context, order_id)
+        try:
+            header = yield Request("debug_getRawHeader", (hex(order.draw_block),))
+        except RpcFailure as failure:
+            raise NotFound(
+                f"order {order_id}: block {order.draw_block}, by which the operator is drawn, is not there yet",
+                hint="an accepted order can be drawn two blocks later",
+            ) from failure
+        yield from transact(context, CONTRACT, "draw", order_id, bytes.fromhex(header[2:]))
+        return (yield from _read(context, order_id))
 
     @operation
     def redraw(self, order_id: int) -> Steps[ComputeOrder]:

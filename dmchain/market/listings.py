@@ -151,7 +151,8 @@ class Listings(Group[M]):
             ids = []
             for parent in parents:
                 ids.append((yield from resolve_dataset(context, parent)))
-            arguments = (cid, metadata_cid, ids, size, uri, listing, terms)
+            registration = {"cid": cid, "metadataCid": metadata_cid, "parents": ids, "sizeBytes": size}
+            arguments = (registration, uri, listing, terms)
             if commit_first:
                 salt = yield from _commit(context, sender, cid)
                 receipt = yield from transact(context, "DataListing", "publishCommitted", *arguments, salt)

@@ -30,6 +30,8 @@ ATTEMPT_PAUSE_SECONDS: Final = 0.05
 FIRST_POLL_SECONDS: Final = 0.05
 LAST_POLL_SECONDS: Final = 1.0
 POLLS_BEFORE_DOUBT: Final = 8
+MAX_TRANSACTION_GAS: Final = 2**24
+"""EIP-7825."""
 NONCE_TAKEN: Final = ("nonce too low", "already known", "replacement transaction underpriced", "nonce too high")
 """geth's words when somebody else used the nonce in between."""
 
@@ -144,7 +146,7 @@ def _fill(context: Context, message: dict[str, str], chain_id: int) -> Steps[dic
         "data": message["data"],
         "nonce": int(nonce, 16),
         # the estimate is exact for the next block; state and time move on until ours is in one
-        "gas": min(int(gas, 16) * 5 // 4 + 10_000, int(block["gasLimit"], 16)),
+        "gas": min(int(gas, 16) * 5 // 4 + 10_000, int(block["gasLimit"], 16), MAX_TRANSACTION_GAS),
         "maxFeePerGas": max_fee,
         "maxPriorityFeePerGas": min(tip, max_fee),
     }
