@@ -11,12 +11,13 @@ import {IPullPayments} from "./IPullPayments.sol";
 /// LicenseManager. An order may promise extra pay to whoever runs it, and a fee to the operator who attests: both are
 /// held here until then. Every end but completion gives all of it back.
 ///
-/// The operator is drawn with the prevRandao of one block, fixed when the provider accepts and still to come then, among
-/// the seats that the oracle had at that time. So the provider can neither choose who attests (any operator would do for
-/// one who runs an operator itself), nor wait for a better draw (as it could if the drawing transaction's own prevRandao
-/// counted), nor grind it as the proposer of that block (as it could with the block's hash), nor move it onto itself by
-/// staking more (seats count alike; a new one only where it takes the place of one that was given up). The draw takes
-/// that block's header, of which the chain remembers the hash, and can be made by anyone.
+/// The operator is drawn with the prevRandao of one block, fixed when the provider accepts and still to come then,
+/// among the seats that the oracle had at that time. So the provider can neither choose who attests (any operator
+/// would do for one who runs an operator itself), nor wait for a better draw (as it could if the drawing
+/// transaction's own prevRandao counted), nor grind it as the proposer of that block (as it could with the block's
+/// hash), nor move it onto itself by staking more (seats count alike; a new one only where it takes the place of one
+/// that was given up). The draw takes that block's header, of which the chain remembers the hash, and can be made by
+/// anyone.
 ///
 /// Token 0 is the native coin, times are seconds since the Unix epoch.
 interface IComputeMarket is IPullPayments {
@@ -136,8 +137,8 @@ interface IComputeMarket is IPullPayments {
     error InvalidAttestation(uint256 orderId, address attestor);
 
     /// @notice Order a computation. The caller holds a valid pay-per-compute licence with enough units that are not
-    /// reserved, see {ILicenseManager-reserveFor}. extraPay and attestationFee are taken from it: allowed before, or sent
-    /// along if in native coin.
+    /// reserved, see {ILicenseManager-reserveFor}. extraPay and attestationFee are taken from it: allowed before, or
+    /// sent along if in native coin.
     /// Emits {OrderPlaced}.
     /// @return orderId counted from 1
     function order(OrderInput calldata input) external payable returns (uint256 orderId);
@@ -146,8 +147,8 @@ interface IComputeMarket is IPullPayments {
     /// Emits {OrderClosed}.
     function cancel(uint256 orderId) external;
 
-    /// @notice Name who may accept orders on a data set beside its owner, zero for nobody. Only the owner; void when the
-    /// data set changes hands.
+    /// @notice Name who may accept orders on a data set beside its owner, zero for nobody. Only the owner; void when
+    /// the data set changes hands.
     /// Emits {ExecutorChanged}.
     function setExecutor(bytes32 datasetId, address executor) external;
 
@@ -155,12 +156,13 @@ interface IComputeMarket is IPullPayments {
     /// Emits {OrderAccepted}.
     function accept(uint256 orderId) external;
 
-    /// @notice Refuse an order, or give up one that was accepted. Only the data set's owner or executor, or who accepted.
+    /// @notice Refuse an order, or give up one that was accepted. Only the data set's owner or executor, or who
+    /// accepted.
     /// Emits {OrderClosed}.
     function reject(uint256 orderId) external;
 
-    /// @notice Draw the operator who attests. Anyone, after the order's drawBlock. When the chain has forgotten that block
-    /// (8191 blocks later) or it yields no operator but the order's parties, a new block is set instead.
+    /// @notice Draw the operator who attests. Anyone, after the order's drawBlock. When the chain has forgotten that
+    /// block (8191 blocks later) or it yields no operator but the order's parties, a new block is set instead.
     /// Emits {AttestorDrawn}, or {RedrawStarted}.
     /// @param header RLP of the header of drawBlock
     /// @return attestor zero in the latter case

@@ -6,15 +6,15 @@ import {IPullPayments} from "./IPullPayments.sol";
 /// @title Escrow of all money of the market that is not earned yet
 /// @notice Every unit in here belongs to an open escrow or is owed to an account that may withdraw it.
 ///
-/// Two sorts. An escrow of a purchase is settled once: released to the provider when the buyer confirms or stays silent
-/// until `releaseAt`, or as the oracle's score says if the purchase was made on that condition; paid back when the
-/// provider says so, when a dispute does, or when the data set is void. A prepaid account (`isPrepaid`: units of
+/// Two sorts. An escrow of a purchase is settled once: released to the provider when the buyer confirms or stays
+/// silent until `releaseAt`, or as the oracle's score says if the purchase was made on that condition; paid back when
+/// the provider says so, when a dispute does, or when the data set is void. A prepaid account (`isPrepaid`: units of
 /// pay-per-compute, periods of a subscription that have not begun) is drawn down by the LicenseManager, part by part.
 ///
 /// Released money goes to {ILicenseManager-distribute}. Money paid back waits for the payer to withdraw it: nothing is
-/// ever pushed to a user. Void means: retired, or registered anew by an earlier commitment; all that is still held then
-/// goes back to the payers, whoever asks for it. Token 0 is the native coin, amounts are in the token's smallest unit,
-/// times seconds since the Unix epoch.
+/// ever pushed to a user. Void means: retired, or registered anew by an earlier commitment; all that is still held
+/// then goes back to the payers, whoever asks for it. Token 0 is the native coin, amounts are in the token's smallest
+/// unit, times seconds since the Unix epoch.
 interface IEscrowPayment is IPullPayments {
     enum EscrowState {
         None,
@@ -152,8 +152,8 @@ interface IEscrowPayment is IPullPayments {
     /// @param purchaseId the purchase that paid it
     function topUp(uint256 escrowId, uint256 purchaseId, uint128 amount) external payable;
 
-    /// @notice Distribute a part of a prepaid account: earned by consumption or by time. Only the LicenseManager, whose
-    /// `distribute` is called for it.
+    /// @notice Distribute a part of a prepaid account: earned by consumption or by time. Only the LicenseManager,
+    /// whose `distribute` is called for it.
     /// Emits {EscrowReleased}.
     function releasePart(uint256 escrowId, uint128 amount) external;
 
@@ -163,8 +163,8 @@ interface IEscrowPayment is IPullPayments {
 
     // -- by buyers, providers and anyone
 
-    /// @notice Say that all is well: release at once. Only payer or licensee. Before contestableUntil they take the risk
-    /// that the data set is taken over by an earlier commitment.
+    /// @notice Say that all is well: release at once. Only payer or licensee. Before contestableUntil they take the
+    /// risk that the data set is taken over by an earlier commitment.
     /// Emits {EscrowReleased}.
     function confirm(uint256 escrowId) external;
 
@@ -173,8 +173,8 @@ interface IEscrowPayment is IPullPayments {
     /// Emits {EscrowReleased}.
     function release(uint256 escrowId) external;
 
-    /// @notice Apply the oracle's score of the agreed metric, measured after the purchase. Anyone. Enough: released, or
-    /// noted if the data set can still be contested. Not enough: paid back, and the licence ends.
+    /// @notice Apply the oracle's score of the agreed metric, measured after the purchase. Anyone. Enough: released,
+    /// or noted if the data set can still be contested. Not enough: paid back, and the licence ends.
     /// Emits {EscrowReleased}, {ConditionMet} or {EscrowRefunded}.
     function settleByOracle(uint256 escrowId) external;
 
@@ -200,9 +200,10 @@ interface IEscrowPayment is IPullPayments {
 
     /// @notice End a freeze. Only DisputeResolution. Does nothing if it has been closed (void) meanwhile.
     ///
-    /// An escrow of a purchase: `refundBps` of the money go back to the payer (rounded up), the rest is released; but 0
-    /// only thaws it while its deadline or condition is open, as if nothing had happened. All of it ends the licence. A
-    /// prepaid account was not earned at all: 0 thaws it, anything else pays back all that is left and ends the licence.
+    /// An escrow of a purchase: `refundBps` of the money go back to the payer (rounded up), the rest is released; but
+    /// 0 only thaws it while its deadline or condition is open, as if nothing had happened. All of it ends the
+    /// licence. A prepaid account was not earned at all: 0 thaws it, anything else pays back all that is left and
+    /// ends the licence.
     /// Emits {EscrowResolved}, with {EscrowRefunded} and {EscrowReleased} for the parts.
     /// @return refunded what the payer was credited
     function resolve(uint256 escrowId, uint256 refundBps) external returns (uint256 refunded);

@@ -7,13 +7,14 @@ import {IPullPayments} from "./IPullPayments.sol";
 /// @notice A payer puts down a deposit that flows to the other side as time goes by. A stream by an offer (of a
 /// subscription) comes with a licence that lasts as long as the deposit; a plain stream is money alone.
 ///
-/// What has flowed after t seconds is floor(t * price / period), counted from the start each time, so no second is ever
-/// rounded twice: at every moment what the one side may claim and what the other may claim add up to the deposit. The
-/// stream ends when the deposit does not pay for another whole second; the rest of less than that goes back to the payer.
+/// What has flowed after t seconds is floor(t * price / period), counted from the start each time, so no second is
+/// ever rounded twice: at every moment what the one side may claim and what the other may claim add up to the
+/// deposit. The stream ends when the deposit does not pay for another whole second; the rest of less than that goes
+/// back to the payer.
 ///
 /// Money of a stream by an offer is sent to {ILicenseManager-distribute}. When its data set is retired, or registered
-/// anew by an earlier commitment, the stream is void: nothing more can be withdrawn, and what is still there goes back to
-/// the payer, whoever asks for it. Token 0 is the native coin, times are seconds since the Unix epoch.
+/// anew by an earlier commitment, the stream is void: nothing more can be withdrawn, and what is still there goes
+/// back to the payer, whoever asks for it. Token 0 is the native coin, times are seconds since the Unix epoch.
 interface IPaymentStream is IPullPayments {
     /// @notice `Ended`: by cancelling, by running dry, or void. What has flowed until then can still be withdrawn.
     enum StreamState {
@@ -86,8 +87,8 @@ interface IPaymentStream is IPullPayments {
     error InvalidRate(uint256 price, uint256 period);
     error NothingToWithdraw(uint256 streamId);
 
-    /// @notice Start a stream by an offer. `deposit` is taken from the caller, who is the payer; it needs to have allowed
-    /// it to this contract, or send it along if it is native coin. The licensee gets the licence.
+    /// @notice Start a stream by an offer. `deposit` is taken from the caller, who is the payer; it needs to have
+    /// allowed it to this contract, or send it along if it is native coin. The licensee gets the licence.
     /// Emits {StreamStarted}.
     /// @return streamId counted from 1
     function start(uint256 offerId, address licensee, uint128 deposit) external payable returns (uint256 streamId);
