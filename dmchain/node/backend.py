@@ -7,7 +7,7 @@ blocks do not disturb it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import dmchain
@@ -83,6 +83,8 @@ class ChainBackend:
         self._pending = PendingState(producer)
         self.calls = Calls(producer, self._pending)
         self.listen_addresses: tuple[str, ...] = ()
+        self.contracts: Mapping[str, Address] = {}
+        """What dm_nodeInfo shows of the market's contracts."""
         self.network: ConsensusView | None = None
         """None for a node that makes its chain alone, and until the network is set up."""
 
@@ -94,7 +96,7 @@ class ChainBackend:
         return self._chain.head
 
     def sync_status(self) -> SyncStatus | None:
-        return None
+        return None if self.network is None else self.network.sync_status()
 
     def node_status(self) -> NodeStatus:
         network = self.network
@@ -110,6 +112,7 @@ class ChainBackend:
             validator_count=1,
             uptime_seconds=int(time.monotonic() - self._started),
             is_devnet=self._is_devnet,
+            contracts=self.contracts,
         )
         if network is None:
             return alone
@@ -127,7 +130,10 @@ class ChainBackend:
         )
 
     def history(self) -> History:
-        return History(oldest_block=0, oldest_receipts=0, oldest_state=self.view.history.oldest())
+        view = self.view
+        earliest = view.blocks.earliest()
+        oldest = 0 if earliest == 1 else earliest
+        return History(oldest_block=oldest, oldest_receipts=oldest, oldest_state=view.history.oldest())
 
     def fork_configs(self) -> ForkConfigs:
         return describe_forks(self._chain.rules, self._chain.genesis_header.hash, self._producer.next_timestamp())
@@ -311,6 +317,11 @@ class ChainBackend:
         logs = log_records(executed.block, executed.receipts)
         for observer in list(self._observers):
             observer.block_committed(record, logs)
+
+    def announce_sync(self, status: SyncStatus | None) -> None:
+        """Tell the observers that block sync has begun, or None that it has ended."""
+        for observer in list(self._observers):
+            observer.sync_changed(status)
 
     def announce_revert(self, height: int) -> None:
         self._pending.invalidate()

@@ -71,6 +71,10 @@ class SyncHandler(Protocol):
         """It has sent what no correct node sends."""
         ...
 
+    def slow(self, peer: int, reason: str) -> None:
+        """It has not delivered what it claims to have, and is passed over for a while."""
+        ...
+
     def handed_over(self, height: int) -> None:
         """The chain is where its validators are: consensus may begin."""
         ...
@@ -106,6 +110,7 @@ class BlockSyncHost:
         self._inputs: deque[Input] = deque()
         self._is_stepping = False
         self._said_at = 0.0
+        self._said_height = 0
         self.machine = BlockSync(config or SyncConfig(), chain_id, handler.position(), self._now(), own)
 
     @property
@@ -120,7 +125,7 @@ class BlockSyncHost:
         self._feed(PeerGone(peer))
 
     def note_head(self, height: int, validators: ValidatorSet) -> None:
-        """Consensus has decided a block; `validators` sign the next height."""
+        """Consensus has decided a block; `validators` sign the next height. Not for blocks that sync brought."""
         if not self.is_syncing:
             self._feed(Applied(height, validators))
 
@@ -128,7 +133,7 @@ class BlockSyncHost:
         """Until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self._said_at = trio.current_time()
+            self._said_at, self._said_height = trio.current_time(), self.machine.height
             while True:
                 self._feed(Tick())
                 self._tell_progress()
@@ -162,6 +167,7 @@ class BlockSyncHost:
             handler.fault(effect.peer, effect.reason)
         elif isinstance(effect, PeerSlow):
             log.info("peer %d is passed over for a while: %s", effect.peer, effect.reason)
+            handler.slow(effect.peer, effect.reason)
         elif isinstance(effect, HandOver):
             log.info("synced to block %d", effect.height, extra={"height": effect.height})
             handler.handed_over(effect.height)
@@ -199,7 +205,23 @@ class BlockSyncHost:
             self._feed(Applied(effect.height, validators))
 
     def _tell_progress(self) -> None:
-        if self.is_syncing and trio.current_time() - self._said_at >= PROGRESS_SECONDS:
-            self._said_at = trio.current_time()
-            height, highest = self.machine.height, self.machine.highest
-            log.info("syncing: block %d of %d", height, highest, extra={"height": height})
+        now = trio.current_time()
+        seconds = now - self._said_at
+        if not self.is_syncing or seconds < PROGRESS_SECONDS:
+            return
+        height, target = self.machine.height, self.machine.target
+        speed = max(0, height - self._said_height) / seconds
+        self._said_at, self._said_height = now, height
+        if target <= height:
+            log.info("at block %d, waiting for peers to tell where the chain is", height, extra={"height": height})
+            return
+        left = f"{(target - height) / speed:.0f} s left" if speed else "no block came"
+        log.info(
+            "syncing: block %d of %d, %.1f blocks/s, %d to go, %s",
+            height,
+            target,
+            speed,
+            target - height,
+            left,
+            extra={"height": height},
+        )

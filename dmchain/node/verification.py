@@ -1,7 +1,7 @@
 """Verification of blocks in other processes: signatures are most of the work of block sync, and threads share one core.
 
-Processes are started when the first job comes and stopped when there has been none for a while. Until they are up, and
-when one dies, jobs are verified in a thread.
+Processes are started when the first job of some size comes and stopped when there has been none for a while. Until they
+are up, and when one dies, jobs are verified in a thread.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import trio
 from dmchain.chain.consensus.signatures import SignatureChecker
 from dmchain.chain.primitives.types import Hash32
 from dmchain.chain.sync.verify import RunResult, VerifyRun, verify_run
+from dmchain.node.worker import Worker
 
 log = logging.getLogger("dmchain.sync")
 
@@ -29,6 +30,9 @@ JOB_SECONDS: Final = 60.0
 
 RETRY_SECONDS: Final = 60.0
 """After a process has failed."""
+
+FEW_BLOCKS: Final = 16
+"""Not worth a process that takes half a second and 60 MiB to start: a node that was away for a moment."""
 
 _checker: SignatureChecker | None = None
 """Of the worker process."""
@@ -59,6 +63,20 @@ def _work(run: VerifyRun) -> RunResult:
     return verify_run(run, _checker.is_signed)
 
 
+class WorkerVerifier:
+    """Verifies jobs where a worker works: on the spot, for simulations."""
+
+    def __init__(self, domain: Hash32, worker: Worker) -> None:
+        self._checker = SignatureChecker(domain)
+        self._worker = worker
+
+    async def verify(self, run: VerifyRun) -> RunResult:
+        return await self._worker.run(verify_run, run, self._checker.is_signed)
+
+    async def run(self) -> None:
+        await trio.sleep_forever()
+
+
 class ProcessVerifier:
     """Verifies jobs of one chain. `domain` as `signbytes.compute_domain` makes it."""
 
@@ -76,7 +94,7 @@ class ProcessVerifier:
     async def verify(self, run: VerifyRun) -> RunResult:
         self._jobs += 1
         try:
-            pool = self._ready_pool()
+            pool = self._ready_pool(is_wanted=len(run.blocks) > FEW_BLOCKS)
             if pool is not None:
                 try:
                     return await trio.to_thread.run_sync(
@@ -104,11 +122,11 @@ class ProcessVerifier:
             if self._pool is not None:
                 self._drop(self._pool)
 
-    def _ready_pool(self) -> ProcessPoolExecutor | None:
-        """The pool when a process of it is up; begins to start one when there is none."""
+    def _ready_pool(self, *, is_wanted: bool) -> ProcessPoolExecutor | None:
+        """The pool when a process of it is up; begins to start one when it `is_wanted` and there is none."""
         pool, greeting = self._pool, self._greeting
         if pool is None:
-            if trio.current_time() >= self._retry_at:
+            if is_wanted and trio.current_time() >= self._retry_at:
                 # spawn: a fork would copy trio's state, the database's lock and half a gigabyte
                 context = multiprocessing.get_context("spawn")
                 self._pool = ProcessPoolExecutor(self._processes, context, _set_up, (self._domain,))

@@ -63,6 +63,9 @@ class FakeNode:
         self.faults[peer] = reason
         self.host.peer_gone(peer)
 
+    def slow(self, peer: int, reason: str) -> None:
+        self.events.append(f"peer {peer} is slow")
+
     def handed_over(self, height: int) -> None:
         self.events.append(f"handed over at {height}")
 

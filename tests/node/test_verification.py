@@ -31,7 +31,7 @@ def children() -> set[int]:
 async def warmed(verifier: ProcessVerifier) -> ProcessVerifier:
     """Its first process is up."""
     with trio.fail_after(20):
-        while verifier._ready_pool() is None:
+        while verifier._ready_pool(is_wanted=True) is None:
             await trio.sleep(0.02)
     return verifier
 

@@ -35,6 +35,7 @@ from dmchain.node.network.transport import Endpoint
 from dmchain.node.production import DecideAlone, Producer, ProductionConfig, initial_pool_head
 from dmchain.node.randao import RandaoSeed
 from dmchain.node.testnet import PlannedValidator, make_genesis
+from dmchain.node.verification import WorkerVerifier
 from dmchain.node.worker import InlineWorker
 from tests.simulation.checker import Checker
 
@@ -183,6 +184,7 @@ class FullNode:
                 rng=rng,
                 clock=lambda: world.clock() + world.clock_error.get(self.number, 0.0),
                 make_worker=make_worker,
+                make_verifier=lambda domain: WorkerVerifier(domain, make_worker()),
                 security=PlainSecurity(NodeId(self.node_key.address), identity),
                 journal=self.journal,
             ),

@@ -103,6 +103,11 @@ class Core:
         self.halted = machine.step is Step.HALTED
         return effects
 
+    def stop(self) -> None:
+        """Forget the height: others have decided blocks that this node lacks. The next input is a `Start`."""
+        self.machine = None
+        self._early.clear()
+
     # -- heights -------------------------------------------------------------------------------------------------
     def _start(self, start: Start) -> list[Effect]:
         record = start.record

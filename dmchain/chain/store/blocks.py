@@ -79,6 +79,11 @@ class BlockReader:
         raw = self._get(schema.META_HEAD)
         return None if raw is None else int.from_bytes(raw, "big")
 
+    def earliest(self) -> int:
+        """The lowest height above 0 whose body and receipts are here: 1 unless the store began with a snapshot."""
+        raw = self._get(schema.META_EARLIEST)
+        return 1 if raw is None else int.from_bytes(raw, "big")
+
     def header(self, height: int) -> Header | None:
         raw = self._raw_header(height)
         if raw is None:

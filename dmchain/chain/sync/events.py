@@ -46,14 +46,17 @@ class SyncConfig:
     strikes: int = 3
     """So many timeouts, refusals or empty replies in a row, and a peer is passed over for `rest_ms`."""
     rest_ms: int = 60_000
+    unproven_rest_ms: int = 10_000
+    """A peer that has never delivered is asked for one range at a time, and passed over after one failure."""
     handover_ms: int = 500
     """Consensus takes over within as many blocks as peers make in this time, if that is more than one."""
     stall_ms: int = 10_000
     """Or when so long the distance has not shrunk, though blocks are executed: we are as fast as the chain."""
     stall_blocks: int = 64
     """But not from farther away than this."""
-    quiet_ms: int = 5_000
-    """Or when for so long no peer has claimed anything above, though too few validators are among them."""
+    quiet_ms: int = 1_000
+    """Or when for so long no peer has claimed anything above, though too few validators are among them: should it be too
+    early, consensus is left behind, and sync begins again."""
     behind_blocks: int = 16
     behind_ms: int = 3_000
     """Once consensus runs: so far behind for so long, sync is wanted again."""

@@ -103,6 +103,12 @@ class BlockSync:
         return max([self.height, *(state.height for state in self._peers.active(self._now))])
 
     @property
+    def target(self) -> int:
+        """Where the chain is, as far as is known: what validators worth more than a third have, else `highest`."""
+        reached = self._peers.height_reached(self._validators)
+        return self.highest if reached is None else max(self.height, reached)
+
+    @property
     def buffered_bytes(self) -> int:
         """Of blocks that are received and not executed."""
         return self._window.received_bytes + self._verified_bytes
@@ -286,7 +292,7 @@ class BlockSync:
     # -- asking --------------------------------------------------------------------------------------------------
     def _ask_for_more(self) -> None:
         self._hedge()
-        limit = self.height + self.config.window_blocks
+        limit = self._limit()
         while (start := self._window.first_unasked()) <= limit:
             if start != self.height + 1 and not self._has_room():
                 return  # what is buffered will be executed first
@@ -294,6 +300,12 @@ class BlockSync:
             if state is None:
                 return
             self._ask(state, start, self._window.free_stretch(start, self._wanted_blocks(state, start, limit)))
+
+    def _limit(self) -> int:
+        """The highest block to ask for. What validators worth more than a third do not have is not there."""
+        limit = self.height + self.config.window_blocks
+        reached = self._peers.height_reached(self._validators)
+        return limit if reached is None else min(limit, max(reached, self.height + 1))
 
     def _has_room(self) -> bool:
         reserved = (len(self._window.requests) + 1) * self.config.reply_bytes
@@ -350,10 +362,11 @@ class BlockSync:
     # -- judging -------------------------------------------------------------------------------------------------
     def _strike(self, state: PeerState, reason: str) -> None:
         state.strikes += 1
-        if state.strikes >= self.config.strikes:
-            state.strikes = 0
-            state.resting_until = self._now + self.config.rest_ms
-            self._effects.append(PeerSlow(state.peer, reason))
+        if state.is_proven and state.strikes < self.config.strikes:
+            return
+        state.strikes = 0
+        state.resting_until = self._now + (self.config.rest_ms if state.is_proven else self.config.unproven_rest_ms)
+        self._effects.append(PeerSlow(state.peer, reason))
 
     def _condemn(self, peer: Peer, reason: str) -> None:
         """The peer has sent what no correct node sends: forget all of it that is not verified."""

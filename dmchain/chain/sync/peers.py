@@ -29,6 +29,11 @@ class PeerState:
     strikes: int = 0
     resting_until: int = 0
 
+    @property
+    def is_proven(self) -> bool:
+        """It has delivered blocks: what it claims is worth something."""
+        return self.us_per_block > 0
+
     def note_delivery(self, blocks: int, elapsed_ms: int) -> None:
         self.strikes = 0
         sample = max(1, elapsed_ms * 1000 // blocks)
@@ -79,7 +84,8 @@ class PeerTable:
         best: PeerState | None = None
         best_rank: tuple[int, int, Peer] | None = None
         for state in self._peers.values():
-            if state.in_flight >= self._limit or now < state.resting_until or state.peer in tried:
+            limit = self._limit if state.is_proven else 1
+            if state.in_flight >= limit or now < state.resting_until or state.peer in tried:
                 continue
             if not state.earliest <= height <= state.height:
                 continue

@@ -39,9 +39,9 @@ from dmchain.chain.consensus.signatures import SignatureChecker
 from dmchain.chain.consensus.signbytes import sign_digest
 from dmchain.chain.consensus.timing import ASK_PEERS, compute_timeout_ms
 from dmchain.chain.primitives.crypto import PrivateKey
-from dmchain.chain.primitives.errors import DmchainError, InvalidBlock, InvariantBroken
+from dmchain.chain.primitives.errors import DecodeError, DmchainError, InvalidBlock, InvariantBroken
 from dmchain.chain.primitives.types import Address
-from dmchain.node.consensus.application import Application, peek_hash
+from dmchain.node.consensus.application import Application
 from dmchain.node.consensus.intake import Intake, Wire
 from dmchain.node.consensus.timers import Timers
 from dmchain.node.production import changed_accounts
@@ -107,7 +107,9 @@ _Timer: TypeAlias = "does.SetTimer | _AskPeer"
 class ConsensusHost:
     """Consensus of one node. `key` None: follow the chain, never vote.
 
-    INVARIANT: the core is at the height after the head, or its Start is in the inbox.
+    It begins with `resume`. While it is suspended, block sync moves the head, and no message is looked at.
+
+    INVARIANT: the core is at the height after the head, or its Start is in the inbox, or consensus is suspended.
     """
 
     def __init__(
@@ -145,6 +147,8 @@ class ConsensusHost:
         self._room = trio.Event()
         self._advance = trio.Lock()
         """Held while a decided block becomes the head, by consensus or by sync."""
+        self._is_suspended = True
+        self._is_resuming = False
         self._nursery: trio.Nursery
         self._started_at = 0.0
         self._timers: Timers[_Timer] = Timers()
@@ -155,10 +159,12 @@ class ConsensusHost:
         """Take part until cancelled. Raises Halted, and StorageError when the journal cannot be written."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self._start_height()
             nursery.start_soon(self._watch_work)
             nursery.start_soon(self._timers.run, self._ring)
             while True:
+                if self._is_resuming:  # between steps: an effect of before `suspend` may have changed the journal
+                    self._is_suspended = self._is_resuming = False
+                    self._start_height()
                 for _ in range(INPUTS_PER_TURN):
                     if not self._inbox:
                         break
@@ -166,13 +172,14 @@ class ConsensusHost:
                     if len(self._inbox) < MAX_INBOX:
                         self._room.set()
                     await self._step(happened)
-                if self._inbox:
+                if self._inbox or self._is_resuming:
                     await trio.lowlevel.checkpoint()
                     continue
                 self._bell = trio.Event()
                 await self._bell.wait()
 
     async def _step(self, happened: Input) -> None:
+        """Effects of before `suspend` are performed to the end, but nothing that follows from them."""
         log.debug("input %s", type(happened).__name__, extra={"height": self.core.height})
         for effect in self.core.step(happened):
             log.debug("effect %s", type(effect).__name__, extra={"height": self.core.height})
@@ -181,8 +188,22 @@ class ConsensusHost:
             self.intake.start_height(happened.height)
 
     def feed(self, happened: Input) -> None:
-        self._inbox.append(happened)
+        if not self._is_suspended:
+            self._inbox.append(happened)
+            self._bell.set()
+
+    def resume(self) -> None:
+        """Begin with the height after the head: the chain is where its validators are."""
+        self._is_resuming = self._is_suspended
         self._bell.set()
+
+    def suspend(self) -> None:
+        """Leave the chain to block sync. What was signed stays in the journal, as when a process ends here."""
+        self._is_suspended, self._is_resuming = True, False
+        self._timers.clear()
+        self._inbox.clear()
+        self._room.set()
+        self.core.stop()
 
     def note_tip(self, node_id: Address, height: int) -> None:
         """A peer says that it has decided a height."""
@@ -216,6 +237,8 @@ class ConsensusHost:
 
     def _start_height(self) -> None:
         self._look_whether_observed()
+        if self._is_suspended:
+            return
         app = self.app
         height = app.chain.head.number + 1
         epoch = app.epochs.at(height)
@@ -249,37 +272,28 @@ class ConsensusHost:
                 self.feed(WorkAvailable(height))
                 await begun.wait()
 
-    async def apply_decided(self, raw: bytes, commit: Commit) -> bool:
-        """Apply a block that others have decided, from block sync; False when it is not the one after the head.
+    async def apply_synced(self, height: int, raw: bytes, commit: bytes) -> None:
+        """Make a block that block sync has verified the head, unless there is a block of its height.
 
-        Raises DecodeError and InvalidCertificate when the peer lies, Halted when a quorum stands behind a block that is
-        invalid here.
+        Raises InvalidBlock when it cannot be executed: then a quorum stands behind what is invalid here.
         """
-        app = self.app
         async with self._advance:
-            height = app.chain.head.number + 1
-            if commit.height != height:
-                return False
-            block_hash = peek_hash(raw)
-            app.verify_commit(commit, block_hash)
-            body = app.decode(raw)  # no work for what no quorum has signed
-            candidate = body.candidate()
-            reason = await self._worker.run(app.validate, candidate)
-            if reason is not None:
-                raise Halted(f"block {height}, 0x{block_hash.hex()}, has a commit, but is invalid here: {reason}")
-            await self._commit(candidate, commit)
-        return True
+            if height > self.app.chain.head.number:
+                self._follow(await self._worker.run(_apply, self.app, raw, commit))
 
     async def _commit(self, candidate: Candidate, commit: Commit) -> ExecutedBlock:
         """The caller holds `_advance`."""
-        app = self.app
         with trio.CancelScope(shield=True):  # one batch: it takes milliseconds
-            executed = await self._worker.run(app.commit, candidate, commit)
-        app.follow_head()
-        app.producer.follow_head(changed_accounts(executed))
+            executed = await self._worker.run(self.app.commit, candidate, commit)
+        self._follow(executed)
+        return executed
+
+    def _follow(self, executed: ExecutedBlock) -> None:
+        """A block has become the head."""
+        self.app.follow_head()
+        self.app.producer.follow_head(changed_accounts(executed))
         self._on_block(executed)
         self._start_height()
-        return executed
 
     # -- messages ------------------------------------------------------------------------------------------------
     async def receive(self, peer: int, payload: bytes) -> None:
@@ -308,8 +322,9 @@ class ConsensusHost:
             return
         y_parity, r, s = self._key.sign(sign_digest(self._checker.domain, effect.message))
         signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((y_parity,))
-        # before anything that waits: the core goes on with its own vote first
-        self._inbox.appendleft(Signed(effect.message.signed(signature)))
+        if not self._is_suspended:
+            # before anything that waits: the core goes on with its own vote first
+            self._inbox.appendleft(Signed(effect.message.signed(signature)))
 
     async def _broadcast(self, effect: does.Broadcast) -> None:
         self.intake.broadcast(effect.message)
@@ -422,6 +437,18 @@ class ConsensusHost:
     async def _halt(self, effect: does.Halt) -> None:
         log.critical("proof: 0x%s", encode_message(effect.proof).hex(), extra={"height": effect.height})
         raise Halted(f"consensus halts at height {effect.height}: {effect.reason} (block 0x{effect.block_hash.hex()})")
+
+
+def _apply(app: Application, raw: bytes, commit: bytes) -> ExecutedBlock:
+    """For a worker thread: execute and commit a verified block. Raises InvalidBlock."""
+    try:
+        candidate, decided = Candidate(app.decode(raw).block.hash, raw), Commit.decode(commit)
+    except DecodeError as error:
+        raise InvariantBroken(f"a block was verified and is none: {error}") from error
+    reason = app.validate(candidate)
+    if reason is not None:
+        raise InvalidBlock(reason)
+    return app.commit(candidate, decided)
 
 
 _PERFORM: Final[dict[type[does.Effect], Callable[[ConsensusHost, Any], Awaitable[None]]]] = {

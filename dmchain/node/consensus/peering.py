@@ -8,19 +8,20 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from random import Random
 from typing import Final
 
 import trio
 
-from dmchain.chain.consensus.certificates import InvalidCertificate
-from dmchain.chain.consensus.commit import Commit
 from dmchain.chain.primitives.errors import DecodeError, InvalidTransaction, SignatureError
 from dmchain.chain.primitives.transaction import Transaction
-from dmchain.chain.primitives.types import ZERO_HASH, Hash32
+from dmchain.chain.primitives.types import ZERO_HASH, Address, Hash32
+from dmchain.chain.sync.serving import select_blocks
+from dmchain.chain.sync.verify import WireBlock
 from dmchain.node.consensus.application import Application
 from dmchain.node.consensus.host import ConsensusHost
+from dmchain.node.consensus.syncing import Syncing
 from dmchain.node.network.errors import RequestFailed
+from dmchain.node.network.identity import NodeId
 from dmchain.node.network.messages import (
     MIB,
     Blocks,
@@ -50,36 +51,38 @@ ANNOUNCE_SECONDS: Final = 0.005
 SEEN_TRANSACTIONS: Final = 65_536
 MAX_PULLS: Final = 256
 """Announcements waiting to be pulled; more are left to be announced by others."""
-MAX_BLOCKS: Final = 64
+MAX_BLOCKS: Final = 256
+"""In one reply: as many as block sync asks for."""
 MAX_REPLY_BYTES: Final = 2 * MIB
 MAX_ASKED: Final = 65_536
 """Transactions asked for and not come; and of each, so many other peers to ask are remembered:"""
 MAX_SOURCES: Final = 3
-SYNC_BEHIND: Final = 2
-"""Heights behind a peer from which blocks are asked for in ranges; less is caught up with by decisions."""
-SYNC_REST_SECONDS: Final = 10.0
-"""A peer that was asked for blocks in vain is not asked again for so long."""
 SCORE_FAULT: Final = 60
 """What no correct validator sends; the second time bans."""
+SCORE_FALSE_BLOCK: Final = 100
+"""A block that is none, or with a commit that is none: nobody has signed that by mistake."""
 SCORE_EMPTY_CLAIM: Final = 25
-"""A height that is claimed and not delivered; it may have been the line, once or twice."""
+"""Blocks that are claimed and not delivered, three times in a row; it may have been the line, once or twice."""
 
 
 class Peering:
-    """One node's dealings with its peers. Give it `manager` and `host` before anything runs."""
+    """One node's dealings with its peers. Give it `manager`, `host` and `sync` before anything runs."""
 
     manager: PeerManager
     host: ConsensusHost
+    sync: Syncing
 
-    def __init__(self, app: Application, submit: Callable[[Transaction], object], rng: Random) -> None:
+    def __init__(
+        self,
+        app: Application,
+        submit: Callable[[Transaction], object],
+        validator_of: Callable[[NodeId], Address | None],
+    ) -> None:
+        """`validator_of`: the consensus address that a node has proved to hold."""
         self._app = app
         self._submit = submit
-        self._rng = rng
+        self._validator_of = validator_of
         self._peers: dict[int, Peer] = {}
-        self._claims: dict[int, Status] = {}
-        """What peers say of their chains."""
-        self._resting: dict[int, float] = {}
-        """Until when a peer is not asked for blocks."""
         self._seen: OrderedDict[Hash32, None] = OrderedDict()
         """Transactions that have been dealt with, lately: those that the pool has refused, too."""
         self._asked: dict[Hash32, list[Peer]] = {}
@@ -89,7 +92,6 @@ class Peering:
         self._wanted: list[tuple[Peer, tuple[Hash32, ...]]] = []
         self._pulls = 0
         self._pull_bell = trio.Event()
-        self._sync_bell = trio.Event()
 
     # -- what the consensus host asks ----------------------------------------------------------------------------
     def broadcast(self, payload: bytes, *, has_body: bool) -> None:
@@ -114,16 +116,31 @@ class Peering:
 
     def behind(self, peer: int, height: int) -> None:
         """It has decided the height before the one it speaks of, if it speaks the truth."""
-        if peer in self._peers:
-            known = self._claims.get(peer)
-            earliest = 1 if known is None else known.earliest_height
-            if known is None or known.height < height - 1:
-                self._claims[peer] = Status(height - 1, ZERO_HASH, earliest)
-                self._sync_bell.set()
+        connected = self._peers.get(peer)
+        if connected is not None and connected.status is not None and connected.status.height < height - 1:
+            self._note_claim(connected, Status(height - 1, ZERO_HASH, connected.status.earliest_height))
 
     def status(self) -> Status:
-        head = self._app.chain.head
-        return Status(head.number, head.hash, 1)
+        view = self._app.chain.view
+        return Status(view.head.number, view.head.hash, view.blocks.earliest())
+
+    # -- what block sync asks ------------------------------------------------------------------------------------
+    async def ask(self, peer: int, message: Request) -> Reply:
+        """Raises RequestFailed."""
+        connected = self._peers.get(peer)
+        if connected is None:
+            raise RequestFailed("the connection is over")
+        return await connected.request(message)
+
+    def sync_fault(self, peer: int, reason: str) -> None:
+        connected = self._peers.get(peer)
+        if connected is not None:
+            connected.misbehaved(SCORE_FALSE_BLOCK, f"sync: {reason}")
+
+    def sync_failure(self, peer: int, reason: str) -> None:
+        connected = self._peers.get(peer)
+        if connected is not None:
+            connected.misbehaved(SCORE_EMPTY_CLAIM, f"sync: {reason}")
 
     # -- what the network tells ----------------------------------------------------------------------------------
     def on_peer(self, peer: Peer) -> None:
@@ -136,9 +153,8 @@ class Peering:
             peer.send(TransactionHashes(tuple(waiting[at : at + MAX_HASHES])))
 
     def _note_claim(self, peer: Peer, status: Status) -> None:
-        self._claims[peer.number] = status
         self.host.note_tip(peer.node_id, status.height)
-        self._sync_bell.set()
+        self.sync.peer_status(peer.number, status, self._validator_of(peer.node_id))
 
     def _executable(self) -> list[Transaction]:
         pending, _ = self._app.producer.pool.content()
@@ -146,8 +162,7 @@ class Peering:
 
     def on_gone(self, peer: Peer, reason: str) -> None:
         self._peers.pop(peer.number, None)
-        self._claims.pop(peer.number, None)
-        self._resting.pop(peer.number, None)
+        self.sync.peer_gone(peer.number)
         self.host.forget_peer(peer.number)
         log.debug("disconnected: %s", reason, extra={"peer": "0x" + peer.node_id.hex()})
 
@@ -168,26 +183,19 @@ class Peering:
                 found = [self._app.producer.pool.get(tx_hash) for tx_hash in hashes[:MAX_HASHES]]
                 return Transactions(_within([tx.raw for tx in found if tx is not None]))
             case GetBlocks(start, count):
-                return self._serve_blocks(start, min(count, MAX_BLOCKS))
+                return self._serve_blocks(start, count)
             case _:
                 return Refusal(RefusalCode.UNSUPPORTED, "not served here")
 
     def _serve_blocks(self, start: int, count: int) -> Reply:
-        blocks: list[BlockWithCommit] = []
-        size = 0
-        for height in range(start, min(start + count, self._app.chain.head.number + 1)):
-            decided = self._app.decided(height)
-            if decided is None:
-                break
-            candidate, commit = decided
-            entry = BlockWithCommit(candidate.body, commit.encode())
-            size += len(entry.block) + len(entry.commit)
-            if blocks and size > MAX_REPLY_BYTES:
-                break
-            blocks.append(entry)
-        if not blocks:
+        wires = select_blocks(self._wire_block, start, count, max_blocks=MAX_BLOCKS, max_bytes=MAX_REPLY_BYTES)
+        if not wires:
             return Refusal(RefusalCode.UNAVAILABLE, f"no block {start}")
-        return Blocks(tuple(blocks))
+        return Blocks(tuple([BlockWithCommit(wire.block, wire.commit) for wire in wires]))
+
+    def _wire_block(self, height: int) -> WireBlock | None:
+        decided = self._app.decided(height)
+        return None if decided is None else WireBlock(decided[0].body, decided[1].encode())
 
     # -- transactions --------------------------------------------------------------------------------------------
     def announce(self, transaction: Transaction) -> None:
@@ -286,55 +294,6 @@ class Peering:
             if others:
                 self._asked[tx_hash] = others[1:]
                 self._pull_soon(others[0], [tx_hash])
-
-    # -- blocks --------------------------------------------------------------------------------------------------
-    async def run_sync(self) -> None:
-        """Fetch blocks in ranges while peers are well ahead."""
-        while True:
-            self._sync_bell = trio.Event()
-            ahead = self._ahead()
-            now = trio.current_time()
-            rested = [peer for peer in ahead if self._resting.get(peer.number, now) <= now]
-            if rested:
-                await self._sync_from(self._rng.choice(rested))
-                continue
-            rests_until = [self._resting[peer.number] for peer in ahead]
-            with trio.move_on_at(min(rests_until, default=float("inf"))):
-                await self._sync_bell.wait()
-
-    def _ahead(self) -> list[Peer]:
-        """Who claims to have the blocks that are missing here. Not the highest claim first: anybody can claim that."""
-        head = self._app.chain.head.number
-        return [
-            self._peers[number]
-            for number, claim in self._claims.items()
-            if claim.height >= head + SYNC_BEHIND and claim.earliest_height <= head + 1 and number in self._peers
-        ]
-
-    async def _sync_from(self, peer: Peer) -> None:
-        """Ask for one range and apply it; let a peer that was of no use rest."""
-        chain = self._app.chain
-        before = chain.head.number
-        try:
-            reply = await peer.request(GetBlocks(before + 1, MAX_BLOCKS))
-            if isinstance(reply, Blocks):
-                await self._apply(reply)
-        except RequestFailed as error:
-            log.info("sync: %s", error)
-        except (DecodeError, InvalidCertificate) as error:
-            peer.misbehaved(100, f"sync: {error}")
-        if chain.head.number == before:  # not even consensus has moved it
-            self._resting[peer.number] = trio.current_time() + SYNC_REST_SECONDS
-            if peer.is_open:
-                claim = self._claims[peer.number].height if peer.number in self._claims else before
-                peer.misbehaved(SCORE_EMPTY_CLAIM, f"sync: claims height {claim} and delivers no block {before + 1}")
-
-    async def _apply(self, reply: Blocks) -> None:
-        """Raises DecodeError and InvalidCertificate; Halted ends the node."""
-        for entry in reply.blocks:
-            commit = Commit.decode(entry.commit)
-            if commit.height > self._app.chain.head.number and not await self.host.apply_decided(entry.block, commit):
-                return
 
 
 def _envelope(payload: bytes, *, has_body: bool) -> ConsensusMessage | ConsensusBody:

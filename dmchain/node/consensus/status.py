@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from dmchain.chain.blockchain import Blockchain
@@ -16,7 +16,7 @@ from dmchain.marketplace_vm.state import read_slot
 from dmchain.node.consensus.epochs import Epochs
 from dmchain.node.network.identity import NodeId
 from dmchain.node.network.peer import Peer
-from dmchain.rpc.backend import ConsensusStatus, PeerStatus, ValidatorStatus
+from dmchain.rpc.backend import ConsensusStatus, PeerStatus, SyncStatus, ValidatorStatus
 
 ROUNDS_BEFORE_ALARM: Final = 4
 """A few rounds may fail for a proposer that is away or slow; with the default timeouts this is half a minute."""
@@ -41,13 +41,16 @@ class ConsensusView:
         *,
         node_id: NodeId,
         validator_of: Mapping[Address, Address],
+        sync_status: Callable[[], SyncStatus | None],
     ) -> None:
-        """`validator_of`: consensus address by node id, for those whose genesis entry says where they listen."""
+        """`validator_of`: consensus address by node id, for those whose genesis entry says where they listen.
+        `sync_status`: of block sync, None while there is nothing to fetch."""
         self.node_id = node_id
         self._chain = chain
         self._epochs = epochs
         self._core = core
         self._peers = peers
+        self.sync_status = sync_status
         self._node_of = {validator: node for node, validator in validator_of.items()}
         self._operators: dict[Address, Address] = {}
         """By consensus address; a key never changes hands."""

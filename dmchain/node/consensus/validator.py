@@ -19,13 +19,14 @@ from dmchain.chain.genesis_staking import GenesisStaking
 from dmchain.chain.primitives.crypto import PrivateKey, public_key_to_address
 from dmchain.chain.primitives.errors import InvalidGenesis
 from dmchain.chain.primitives.transaction import Transaction
-from dmchain.chain.primitives.types import ZERO_ADDRESS, Address
+from dmchain.chain.primitives.types import ZERO_ADDRESS, Address, Hash32
 from dmchain.node.backend import ChainBackend, client_version
 from dmchain.node.consensus.application import Application
 from dmchain.node.consensus.epochs import StateEpochs
 from dmchain.node.consensus.host import ConsensusHost, Journal, Observation
 from dmchain.node.consensus.peering import Peering
 from dmchain.node.consensus.status import ConsensusView
+from dmchain.node.consensus.syncing import Syncing, Verifier
 from dmchain.node.network.addresses import Target
 from dmchain.node.network.identity import ChainIdentity, NodeKey
 from dmchain.node.network.link import Security
@@ -34,6 +35,7 @@ from dmchain.node.network.transport import Endpoint, Network, TcpNetwork
 from dmchain.node.production import Producer
 from dmchain.node.randao import RandaoSeed
 from dmchain.node.sign_journal import FileJournal
+from dmchain.node.verification import ProcessVerifier
 from dmchain.node.worker import ThreadWorker, Worker
 from dmchain.rpc.backend import BlockRecord, LogRecord, SyncStatus
 
@@ -54,6 +56,8 @@ class NetworkSettings:
     peer_file: Path | None = None
     journal_lost: bool = False
     """Make a new journal in place of one that is lost; the validator observes before it signs again."""
+    proof: Path | None = None
+    """A directory for a block that this node cannot follow though a quorum has signed it."""
     randao: RandaoSeed | None = None
     """What the key's blocks reveal. Without it the node proposes only while the chain expects nothing of it."""
 
@@ -63,12 +67,14 @@ class Surroundings:
     """What a node takes from outside; a simulation gives it others.
 
     `clock` in seconds since the epoch. `security` None: Noise. `journal` None: the file of the settings.
+    `make_verifier` is given the consensus domain, and verifies blocks that are synced.
     """
 
     network: Network = field(default_factory=TcpNetwork)
     rng: Random = field(default_factory=lambda: Random(os.urandom(16)))
     clock: Callable[[], float] = time.time
     make_worker: Callable[[], Worker] = ThreadWorker
+    make_verifier: Callable[[Hash32], Verifier] = ProcessVerifier
     security: Security | None = None
     journal: Journal | None = None
 
@@ -93,7 +99,8 @@ class ValidatorNode:
         self.settings = settings
         chain = producer.chain
         genesis_hash = chain.genesis_header.hash
-        checker = SignatureChecker(compute_domain(chain.rules.chain_id, genesis_hash))
+        domain = compute_domain(chain.rules.chain_id, genesis_hash)
+        checker = SignatureChecker(domain)
         key = settings.consensus_key
         own = ZERO_ADDRESS if key is None else key.address
         self.app = Application(
@@ -106,13 +113,14 @@ class ValidatorNode:
             reveals=settings.randao,
         )
         self.app.prepare_reveals()
-        self.peering = Peering(self.app, backend.submit_transaction, around.rng)
+        validator_of = validators_by_node(genesis.staking)
+        self.peering = Peering(self.app, backend.submit_transaction, validator_of.get)
         self.journal: Journal | None = None
         observer = None
         if key is not None:
             self.journal = around.journal or _open_journal(settings, own)
             if self.journal.sign_from is None:
-                observer = Observation(own, validators_by_node(genesis.staking))
+                observer = Observation(own, validator_of)
         self.host = ConsensusHost(
             self.app,
             checker,
@@ -126,7 +134,16 @@ class ValidatorNode:
             on_block=self._on_block,
             observer=observer,
         )
-        self.peering.host = self.host
+        self.sync = Syncing(
+            self.app,
+            self.host,
+            self.peering,
+            around.make_verifier(domain),
+            own=None if key is None else own,
+            proof=settings.proof,
+            on_change=backend.announce_sync,
+        )
+        self.peering.host, self.peering.sync = self.host, self.sync
         self.manager = PeerManager(
             around.network,
             NodeKey(settings.node_key),
@@ -151,7 +168,8 @@ class ValidatorNode:
             self.host.core,
             self.manager,
             node_id=settings.node_key.address,
-            validator_of=validators_by_node(genesis.staking),
+            validator_of=validator_of,
+            sync_status=self.sync.status,
         )
         self._backend = backend
         self.endpoint: Endpoint | None = None
@@ -164,7 +182,7 @@ class ValidatorNode:
                 self.endpoint = await nursery.start(self.manager.run)
                 nursery.start_soon(self.peering.run_announcer)
                 nursery.start_soon(self.peering.run_puller)
-                nursery.start_soon(self.peering.run_sync)
+                nursery.start_soon(self.sync.run)
                 nursery.start_soon(self.host.run)
                 task_status.started()
         finally:
@@ -174,6 +192,7 @@ class ValidatorNode:
 
     def _on_block(self, executed: ExecutedBlock) -> None:
         self.app.producer.on_block(executed)
+        self.sync.note_head(executed.block.number)
         self.manager.announce_status()
 
 

@@ -10,6 +10,7 @@ from dmchain.chain.sync.events import (
     Applied,
     ApplyFailed,
     BlocksArrived,
+    PeerSlow,
     PeerStatus,
     RequestBlocks,
     Start,
@@ -139,12 +140,29 @@ def test_a_peer_that_lies_about_its_height_is_passed_over() -> None:
     assert "which it claimed to have" in world.slow[0]
 
 
-def test_an_empty_reply_takes_the_claim_back() -> None:
+def test_an_empty_reply_takes_the_claim_back_and_a_stranger_has_one_chance() -> None:
     machine = SyncWorld(STEADY, []).machine
     (asked,) = machine.step(0, PeerStatus(5, 10, 1))
     assert asked == RequestBlocks(5, 1, 1, 10)
-    assert machine.step(10, BlocksArrived(5, 1, ())) == []
-    assert machine.step(20, PeerStatus(5, 10, 1)) == [RequestBlocks(5, 2, 1, 10)]
+    (slow,) = machine.step(10, BlocksArrived(5, 1, ()))
+    assert slow == PeerSlow(5, "has no block 1, which it claimed to have")
+    assert machine.step(20, PeerStatus(5, 10, 1)) == []
+    rest_ms = machine.config.unproven_rest_ms
+    assert machine.step(9 + rest_ms, Tick()) == []
+    assert machine.step(10 + rest_ms, Tick()) == [RequestBlocks(5, 2, 1, 10)]
+    wires = tuple([STEADY.wire(height) for height in (1, 2)])
+    machine.step(50 + rest_ms, BlocksArrived(5, 2, wires))  # type: ignore[arg-type]
+    assert machine.step(60 + rest_ms, BlocksArrived(5, 4, ())) == []  # it has delivered: one failure may be an accident
+
+
+def test_nothing_is_asked_for_that_validators_do_not_have() -> None:
+    """Whatever strangers claim: else they would have all others asked for blocks that are not there."""
+    world = SyncWorld(STEADY, [])
+    for peer, key in enumerate(TEAM.keys[:2]):
+        world.machine.step(0, PeerStatus(peer, 10, 1, key.address))
+    effects = world.machine.step(1, PeerStatus(9, 1_000, 1))
+    assert not [effect for effect in effects if isinstance(effect, RequestBlocks)]
+    assert world.machine.target == 10 and world.machine.highest == 1_000
 
 
 def test_a_peer_that_leaves_is_replaced() -> None:
@@ -273,7 +291,7 @@ def test_with_few_peers_it_hands_over_after_a_quiet_while() -> None:
     world = SyncWorld(STEADY, [FakePeer(STEADY)])
     world.run(60_000)
     assert world.handed_over is not None
-    assert 5_000 <= world.now < 7_000
+    assert 1_000 <= world.now < 3_000
 
 
 def grow_while_running(world: SyncWorld, every_ms: int, until_ms: int) -> None:
@@ -346,8 +364,11 @@ def test_answers_nobody_waits_for_are_ignored() -> None:
 def test_the_first_request_is_small_and_later_ones_follow_the_size_of_blocks() -> None:
     chain = SignedChain(TEAM).grow(2)
     world = SyncWorld(chain, [])
-    effects = world.machine.step(0, PeerStatus(5, 10_000, 1))
-    assert [effect.count for effect in effects if isinstance(effect, RequestBlocks)] == [16, 16, 16, 16]
+    (asked,) = world.machine.step(0, PeerStatus(5, 10_000, 1))
+    assert asked == RequestBlocks(5, 1, 1, 16)
+    effects = world.machine.step(100, BlocksArrived(5, 1, (chain.wire(1), chain.wire(2))))  # type: ignore[arg-type]
+    requests = [effect for effect in effects if isinstance(effect, RequestBlocks)]
+    assert len(requests) == 4 and all(request.count > 16 for request in requests)
 
 
 def test_the_configuration_must_be_positive() -> None:
@@ -386,6 +407,8 @@ def test_whatever_peers_do_it_executes_the_chain(
     )
     world = SyncWorld(CHAIN, peers, seed=seed, config=config)
     world.run(600_000, until=lambda: len(world.applied) == 150 or world.halted is not None)
-    assert world.applied == list(range(1, 151))
+    # within one block of the end it may leave the last one to consensus
+    assert world.applied == list(range(1, 1 + (150 if world.handed_over is None else len(world.applied))))
+    assert len(world.applied) >= 149
     assert all(not peers[number].is_honest for number in world.faults)
     assert world.most_buffered <= config.buffer_bytes + len(peers) * 4 * config.reply_bytes + MAX_SINGLE_BYTES

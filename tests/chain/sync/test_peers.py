@@ -42,6 +42,10 @@ def test_the_likely_fastest_is_asked_and_nobody_beyond_the_limit() -> None:
     slow.note_delivery(10, 1_000)
     fast = peers.choose(5, 0)
     assert fast is not None and fast.peer == 1
+    fast.in_flight = 1
+    assert peers.choose(5, 0) is slow  # one request at a time of who has never delivered
+    fast.note_delivery(10, 100)
+    fast.in_flight = 0
     for _ in range(8):
         state = peers.choose(5, 0)
         assert state is not None
