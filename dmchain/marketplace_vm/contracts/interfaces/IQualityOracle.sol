@@ -57,7 +57,7 @@ interface IQualityOracle is IStakePool {
         uint128 minimumFee;
     }
 
-    /// @param drawFrom the first block in which the panel can be drawn
+    /// @param drawBlock the block whose prevRandao draws the panel, in any later block
     /// @param drawnAt when it was drawn
     /// @param commitEnds when committing ends; earlier when all have committed
     /// @param revealEnds when revealing ends
@@ -71,7 +71,7 @@ interface IQualityOracle is IStakePool {
         uint32 version;
         uint128 fee;
         uint64 requestedAt;
-        uint64 drawFrom;
+        uint64 drawBlock;
         uint64 drawnAt;
         uint64 commitEnds;
         uint64 revealEnds;
@@ -97,7 +97,7 @@ interface IQualityOracle is IStakePool {
         uint256 fee,
         string job,
         bytes jobCid,
-        uint64 drawFrom
+        uint64 drawBlock
     );
     event PanelDrawn(uint256 indexed requestId, address[] operators, uint64 commitEnds);
     event AnswerCommitted(uint256 indexed requestId, address indexed operator, bytes32 commitment);
@@ -121,7 +121,6 @@ interface IQualityOracle is IStakePool {
     error FeeTooLow(uint256 fee, uint256 needed);
     error InvalidJob();
     error WrongStatus(uint256 requestId, RequestStatus status);
-    error TooEarlyToDraw(uint256 requestId, uint64 block_, uint64 drawFrom);
     error NotOnPanel(uint256 requestId, address account);
     error AlreadyCommitted(uint256 requestId, address operator);
     error AlreadyRevealed(uint256 requestId, address operator);
@@ -140,10 +139,11 @@ interface IQualityOracle is IStakePool {
         payable
         returns (uint256 requestId);
 
-    /// @notice Draw the panel, at block `drawFrom` or later; anybody may. Fails the request when there are too few
-    /// operators for a quorum.
-    /// Emits {PanelDrawn} or {QualityCheckFailed}.
-    function drawPanel(uint256 requestId) external;
+    /// @notice Draw the panel, after block `drawBlock`; anybody may. Fails the request when there are too few operators for
+    /// a quorum. When the block is so old that the chain has forgotten its hash (8191 blocks), another one is announced.
+    /// Emits {PanelDrawn}, {QualityCheckFailed} or {DrawPostponed}.
+    /// @param header of `drawBlock`, RLP, as debug_getRawHeader gives it
+    function drawPanel(uint256 requestId, bytes calldata header) external;
 
     /// @notice Commit to an answer, as an operator on the panel, once.
     /// Emits {AnswerCommitted}, and {RevealOpened} with the last one.
