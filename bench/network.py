@@ -19,11 +19,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import trio
 
-from dmchain.node.network.gossip import ConsensusGossip, Verdict
 from dmchain.node.network.handshake import Handshake
 from dmchain.node.network.limits import LimitsConfig, Rate
-from dmchain.node.network.messages import Blocks, ConsensusBody, ConsensusMessage, GetBlocks, Push
+from dmchain.node.network.messages import (
+    MAX_CONSENSUS_BYTES,
+    Blocks,
+    ConsensusBody,
+    ConsensusMessage,
+    GetBlocks,
+    Push,
+)
 from dmchain.node.network.peer import Peer
+from dmchain.node.network.peers import PeerManager
 from dmchain.node.network.wire import FrameDecoder, encode
 from tests.node.network.nodes import CHAIN, Recorder, TestNode, node_key, tcp_nodes
 
@@ -72,33 +79,31 @@ VOTE = bytes(VOTE_BYTES)
 
 
 class Judge(Recorder):
-    """Takes every consensus message, through the gossip, and reports its arrival."""
+    """Takes every consensus message and reports its arrival."""
 
     def __init__(self, arrived: Arrival) -> None:
         super().__init__(keeps=False)
         self.arrived = arrived
-        self.gossip: ConsensusGossip
+        self.manager: PeerManager
 
     async def on_message(self, peer: Peer, message: Push) -> None:
         assert isinstance(message, ConsensusMessage | ConsensusBody)
-        await self.gossip.on_message(peer, message)
+        self.arrived(message.payload)
 
-    async def judge(self, peer: Peer, payload: bytes) -> Verdict:
-        self.arrived(payload)
-        return Verdict.KEEP
+    def publish(self, payload: bytes) -> None:
+        is_large = len(payload) > MAX_CONSENSUS_BYTES
+        self.manager.broadcast(ConsensusBody(payload) if is_large else ConsensusMessage(payload))
 
 
 async def mesh(start: Callable[..., Awaitable[TestNode]], arrived: Arrival) -> list[Judge]:
     """NODES nodes, all connected to each other."""
-    from random import Random
-
     nodes: list[TestNode] = []
     judges: list[Judge] = []
     for number in range(1, NODES + 1):
         judge = Judge(arrived)
         targets = tuple(node.target for node in nodes)
         node = await start(number, recorder=judge, targets=targets, limits=UNLIMITED)
-        judge.gossip = ConsensusGossip(node.manager, judge, Random(number))
+        judge.manager = node.manager
         nodes.append(node)
         judges.append(judge)
     for judge in judges:
@@ -123,7 +128,7 @@ async def measure_latency(size: int, per_second: float, seconds: float) -> list[
             head = number.to_bytes(8, "big")
             payload = head + hashlib.sha256(head).digest() * (size // 32)
             sent[head] = trio.current_time()
-            judges[number % NODES].gossip.publish(payload[:size])
+            judges[number % NODES].publish(payload[:size])
             await trio.sleep(1 / per_second)
         await trio.sleep(0.5)
     assert len(latencies) == number * (NODES - 1), f"{len(latencies)} of {number * (NODES - 1)} arrived"
