@@ -47,6 +47,11 @@ def test_upgradeable_contracts_keep_their_committed_layouts(built: dict[str, str
     assert layout_problems(built) == []
 
 
+def test_the_two_halves_of_the_license_manager_share_one_storage() -> None:
+    manager, books = (committed(name)["storageLayout"]["storage"] for name in ("LicenseManager", "LicenseBooks"))
+    assert manager == books and manager
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_artifacts_name_no_place_on_a_machine(name: str) -> None:
     text = (ARTIFACTS / f"{name}.json").read_text()

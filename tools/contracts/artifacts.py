@@ -11,7 +11,8 @@ An artifact, ``dmchain/marketplace_vm/artifacts/<Name>.json``, holds
     storageLayout              of upgradeable contracts (tools/contracts/layouts.py)
     devdoc, userdoc            NatSpec
 
-`genesis.json` is renewed too. The native precompiles' files, ``I<Name>.json``, are written by dmchain.marketplace_vm.precompiles.artifacts.
+The native precompiles' files, ``I<Name>.json``, are written by dmchain.marketplace_vm.precompiles.artifacts. What
+changes with the artifacts is renewed with them: ``genesis.json``, which holds the contracts' code.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ LAYOUTS = Path(__file__).resolve().parent / "layouts"
 """The layouts that upgrades are held to: written once, and changed only by --accept-layouts."""
 MAX_CODE_BYTES = 24_576
 """EIP-170."""
+MAX_INIT_CODE_BYTES = 2 * MAX_CODE_BYTES
+"""EIP-3860; constructor arguments count too, but few bytes."""
 PROCESSES = 2
 UPGRADEABLE = "@openzeppelin/contracts-upgradeable/"
 
@@ -72,6 +75,10 @@ def make_artifact(compiled: Compiled) -> dict[str, Any]:
     if len(compiled.deployed_bytecode) > MAX_CODE_BYTES:
         raise CompilationFailed(
             f"{compiled.name}: {len(compiled.deployed_bytecode):,} bytes of code, expected at most {MAX_CODE_BYTES:,}"
+        )
+    if len(compiled.bytecode) > MAX_INIT_CODE_BYTES:
+        raise CompilationFailed(
+            f"{compiled.name}: {len(compiled.bytecode):,} bytes of init code, expected at most {MAX_INIT_CODE_BYTES:,}"
         )
     immutables = evm["deployedBytecode"].get("immutableReferences") or {}
     # the keys are numbers of solc's syntax tree

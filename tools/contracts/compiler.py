@@ -168,17 +168,46 @@ def compile_unit(unit: str) -> dict[str, Compiled]:
 def compile_contract(name: str, folders: tuple[Path, ...] = ()) -> Compiled:
     """The contract `name` from the package's sources, or from one of `folders`, or from OpenZeppelin's.
 
-    A name with a slash is a source unit, for instance ``@openzeppelin/contracts/mocks/ERC1271WalletMock.sol``.
+    A name with a slash is a source unit, for instance ``@openzeppelin/contracts/mocks/ERC1271WalletMock.sol``. A contract
+    that has an interface ``I<name>`` gets what only that declares too: some delegate a part of it to a second contract.
     """
     if "/" in name:
         return compile_unit(name)[Path(name).stem]
+    interface = CONTRACTS / "interfaces" / f"I{name}.sol"
     for folder in (CONTRACTS, CONTRACTS / "interfaces", *folders):
         if (folder / f"{name}.sol").exists():
-            return compile_unit(unit_name(folder / f"{name}.sol"))[name]
+            compiled = compile_unit(unit_name(folder / f"{name}.sol"))[name]
+            if folder == CONTRACTS and interface.exists():
+                return _with_interface(compiled, compile_unit(unit_name(interface))[f"I{name}"])
+            return compiled
     if name in WELL_KNOWN:
         return compile_unit(WELL_KNOWN[name])[name]
     places = ", ".join(str(each.relative_to(REPOSITORY)) for each in (CONTRACTS, *folders))
     raise CompilationFailed(f"no {name}.sol in {places}")
+
+
+def _with_interface(compiled: Compiled, interface: Compiled) -> Compiled:
+    """The contract with the functions, events, errors and documentation that its interface alone declares."""
+    own, declared = compiled.output, interface.output
+    known = {_identity(item) for item in own["abi"]}
+    added = [item for item in declared["abi"] if _identity(item) not in known]
+    identifiers = {**declared["evm"]["methodIdentifiers"], **own["evm"]["methodIdentifiers"]}
+    merged = {**own, "abi": own["abi"] + added, "evm": {**own["evm"], "methodIdentifiers": identifiers}}
+    for kind in ("devdoc", "userdoc"):
+        merged[kind] = dict(own[kind])
+        for section in ("methods", "events", "errors"):
+            if section in own[kind] or section in declared[kind]:
+                merged[kind][section] = {**declared[kind].get(section, {}), **own[kind].get(section, {})}
+    return Compiled(compiled.name, compiled.source_name, merged)
+
+
+def _identity(item: dict[str, Any]) -> str:
+    """What makes two entries of an ABI the same: kind, name and types."""
+    return json.dumps([item["type"], item.get("name"), [_shape(each) for each in item.get("inputs", ())]])
+
+
+def _shape(parameter: dict[str, Any]) -> Any:
+    return [parameter["type"], [_shape(each) for each in parameter.get("components", ())]]
 
 
 WELL_KNOWN = {
