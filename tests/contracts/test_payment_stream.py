@@ -333,9 +333,7 @@ def test_a_new_stream_after_the_licence_was_ended_elsewhere_stops_the_old_one(wo
 
 
 @pytest.mark.parametrize("function", ["stopVoid", "cancel"])
-def test_a_retired_data_set_stops_the_stream_and_all_that_is_there_goes_back(
-    world: StreamWorld, function: str
-) -> None:
+def test_a_retired_data_set_stops_the_stream_and_all_that_is_there_goes_back(world: StreamWorld, function: str) -> None:
     stream_id = world.start()
     world.chain.sleep(1000)
     with reverts("DatasetNotVoid", world.dataset):

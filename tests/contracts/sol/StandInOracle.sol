@@ -35,7 +35,7 @@ contract StandInOracle {
     }
 
     function memberAt(uint256 leaf) external view returns (address) {
-        return _leaves[leaf];
+        return leaf < _leaves.length ? _leaves[leaf] : address(0);
     }
 
     function recordDelivery(address provider, bytes32 datasetId) external {
