@@ -22,7 +22,7 @@ class LayoutChanged(Exception):
 def normalize_layout(layout: Mapping[str, Any]) -> dict[str, Any]:
     """solc's storageLayout without the numbers of its syntax tree.
 
-    Variables as {"label", "type", "slot", "offset", "contract"}; `types` by names such as ``t_struct(IMarket.Offer)``.
+    Variables as {"label", "type", "slot", "offset"}; `types` by names such as ``t_struct(IMarket.Offer)``.
     """
     types: Mapping[str, Any] = layout.get("types") or {}
     qualified = {}
@@ -41,7 +41,6 @@ def normalize_layout(layout: Mapping[str, Any]) -> dict[str, Any]:
             "type": rename(entry["type"]),
             "slot": entry["slot"],
             "offset": entry["offset"],
-            "contract": entry["contract"].rsplit(":", 1)[-1],
         }
 
     normal: dict[str, Any] = {}
