@@ -5,7 +5,6 @@ import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {DisputeBase} from "./DisputeBase.sol";
 import {DisputeSettlement} from "./DisputeSettlement.sol";
-import {CID_REGISTRY} from "./interfaces/ICidRegistry.sol";
 import {IDisputeResolution} from "./interfaces/IDisputeResolution.sol";
 import {ILicenseManager} from "./interfaces/ILicenseManager.sol";
 import {StakePool} from "./StakePool.sol";
@@ -60,7 +59,7 @@ contract DisputeResolution is IDisputeResolution, DisputeBase, StakePool {
         d.opener = msg.sender;
         d.phase = Phase.Evidence;
         d.version = uint32(_parameters.length);
-        d.provider = CID_REGISTRY.ownerOf(bought.datasetId);
+        d.provider = bought.provider;
         d.payer = bought.payer;
         d.licensee = bought.licensee;
         d.openedAt = uint64(block.timestamp);

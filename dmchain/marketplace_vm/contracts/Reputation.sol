@@ -120,7 +120,7 @@ contract Reputation is IReputation, AccessControl {
     /// @dev Who sold the licence; of a payer who holds none itself, the owner of the moment.
     function _sellerOf(bytes32 datasetId, address licensee) private view returns (address) {
         uint256 termId = _licenseManager.termOf(datasetId, licensee);
-        return termId == 0 ? CID_REGISTRY.ownerOf(datasetId) : CID_REGISTRY.ownerOf(datasetId);
+        return termId == 0 ? CID_REGISTRY.ownerOf(datasetId) : _licenseManager.purchaseOf(termId).provider;
     }
 
     /// @dev Replace a rating (0 stars: none) in a record.
