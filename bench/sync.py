@@ -216,15 +216,17 @@ class SyncingNode:
         wires = select_blocks(self.wires.get, message.start, message.count)
         return Blocks(tuple(BlockWithCommit(wire.block, wire.commit) for wire in wires))
 
-    async def apply(self, height: int, block: bytes, commit: bytes) -> ValidatorSet:
-        await trio.to_thread.run_sync(self._apply, block, commit)
+    async def apply(self, height: int, block: bytes, commit: bytes, senders: bytes) -> ValidatorSet:
+        await trio.to_thread.run_sync(self._apply, block, commit, senders)
         if height == len(self.wires):
             self.done.set()
         return self._validators(height + 1)
 
-    def _apply(self, block: bytes, commit: bytes) -> None:
+    def _apply(self, block: bytes, commit: bytes, senders: bytes) -> None:
         began = time.perf_counter()
         body = decode_body(block)
+        for index, transaction in enumerate(body.block.transactions):
+            transaction.assume_sender(Address(senders[index * 20 : index * 20 + 20]))
         facts = body.facts
         decoded = time.perf_counter()
         executed = self.chain.execute(

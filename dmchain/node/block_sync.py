@@ -60,10 +60,11 @@ class SyncHandler(Protocol):
         """Ask a peer; raises network.errors.RequestFailed."""
         ...
 
-    async def apply(self, height: int, block: bytes, commit: bytes) -> ValidatorSet:
+    async def apply(self, height: int, block: bytes, commit: bytes, senders: bytes) -> ValidatorSet:
         """Execute and store a block whose commit is verified, unless the head is there already.
 
-        Returns who signs the next height; raises InvalidBlock when it cannot be executed.
+        `senders` of its transactions, 20 bytes each, recovered when it was verified. Returns who signs the next height;
+        raises InvalidBlock when it cannot be executed.
         """
         ...
 
@@ -198,7 +199,7 @@ class BlockSyncHost:
 
     async def _apply(self, effect: ApplyBlock) -> None:
         try:
-            validators = await self._handler.apply(effect.height, effect.block, effect.commit)
+            validators = await self._handler.apply(effect.height, effect.block, effect.commit, effect.senders)
         except InvalidBlock as error:
             self._feed(ApplyFailed(effect.height, str(error)))
         else:

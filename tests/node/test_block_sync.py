@@ -51,7 +51,7 @@ class FakeNode:
         wires = select_blocks(self.chain.wire, message.start, message.count)
         return Blocks(tuple([BlockWithCommit(wire.block, wire.commit) for wire in wires]))
 
-    async def apply(self, height: int, block: bytes, commit: bytes) -> ValidatorSet:
+    async def apply(self, height: int, block: bytes, commit: bytes, senders: bytes) -> ValidatorSet:
         await trio.sleep(0.002)
         if height == self.breaks_at:
             raise self.error

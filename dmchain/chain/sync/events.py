@@ -169,11 +169,15 @@ class VerifyBlocks:
 
 @dataclass(frozen=True, slots=True)
 class ApplyBlock:
-    """Execute and store a block whose commit is verified. One is out at a time, in order of height."""
+    """Execute and store a block whose commit is verified. One is out at a time, in order of height.
+
+    `senders` of its transactions, 20 bytes each.
+    """
 
     height: int
     block: bytes
     commit: bytes
+    senders: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,8 +286,8 @@ class BlockSync:
         height = self.height + 1
         if not self._is_applying and height in self._verified:
             self._is_applying = True
-            wire = self._verified[height][0]
-            self._effects.append(ApplyBlock(height, wire.block, wire.commit))
+            wire, link = self._verified[height]
+            self._effects.append(ApplyBlock(height, wire.block, wire.commit, link.senders))
 
     # -- asking --------------------------------------------------------------------------------------------------
     def _ask_for_more(self) -> None:

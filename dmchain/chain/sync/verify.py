@@ -7,6 +7,7 @@ no peer's fault any more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dmchain.chain.consensus.body import decode_body
@@ -14,7 +15,8 @@ from dmchain.chain.consensus.certificates import InvalidCertificate
 from dmchain.chain.consensus.commit import Commit, verify_commit
 from dmchain.chain.consensus.signatures import IsSigned
 from dmchain.chain.consensus.validators import ValidatorSet
-from dmchain.chain.primitives.errors import DmchainError
+from dmchain.chain.primitives.errors import DmchainError, InvalidTransaction, SignatureError
+from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import Hash32
 
 
@@ -47,11 +49,15 @@ class VerifyRun:
 
 @dataclass(frozen=True, slots=True)
 class BlockLink:
-    """How a verified block hangs in the chain. `next_validators_hash` is of the set that signs the next height."""
+    """How a verified block hangs in the chain. `next_validators_hash` is of the set that signs the next height.
+
+    `senders` of its transactions, 20 bytes each: recovering them is half the work of executing transfers.
+    """
 
     hash: Hash32
     parent_hash: Hash32
     next_validators_hash: Hash32
+    senders: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ def verify_block(
 
     Raises DecodeError, InvalidTransaction or SignatureError when the bytes are no block of that height, and
     InvalidCertificate when the commit is not one for it; then the sender is at fault. Raises _Unlinked when a quorum
-    has signed what cannot follow.
+    has signed what cannot follow, or a transaction that nobody has signed.
     """
     body = decode_body(wire.block)
     header, record = body.block.header, body.facts.record
@@ -134,7 +140,18 @@ def verify_block(
     for field, got, expected in expectations:
         if got != expected:
             raise _Unlinked(f"{field}: expected {_show(expected)}, got {_show(got)}, but a quorum has signed it")
-    return BlockLink(header.hash, header.parent_hash, record.next_validators_hash)
+    senders = _recover_senders(body.block.transactions)
+    return BlockLink(header.hash, header.parent_hash, record.next_validators_hash, senders)
+
+
+def _recover_senders(transactions: Sequence[Transaction]) -> bytes:
+    senders = []
+    for index, transaction in enumerate(transactions):
+        try:
+            senders.append(transaction.sender)
+        except (SignatureError, InvalidTransaction) as error:
+            raise _Unlinked(f"transaction {index}: {error}, but a quorum has signed the block") from error
+    return b"".join(senders)
 
 
 def _show(value: object) -> str:

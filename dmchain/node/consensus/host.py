@@ -8,6 +8,7 @@ What can happen in the meantime (messages, timers) waits its turn in the inbox.
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -57,7 +58,9 @@ INPUTS_PER_TURN: Final = 64
 CATCH_UP_GRACE_SECONDS: Final = 0.05
 """A message of the next height usually means that the decision is on its way."""
 WORK_GRACE_SECONDS: Final = 0.01
-"""A pooled transaction has so long to reach the others before a height begins for it."""
+"""A pooled transaction has so long to reach the proposer, and the proposal this node, before its timer begins."""
+GATHER_SECONDS: Final = 0.001
+"""What a proposer waits for transactions that come together."""
 
 
 class Journal(Protocol):
@@ -150,7 +153,8 @@ class ConsensusHost:
         self._is_suspended = True
         self._is_resuming = False
         self._nursery: trio.Nursery
-        self._started_at = 0.0
+        self._begun_at = -math.inf
+        """When the last height began to be worked on here: blocks keep their distance from beginning to beginning."""
         self._timers: Timers[_Timer] = Timers()
         self._next_height = trio.Event()
 
@@ -243,7 +247,6 @@ class ConsensusHost:
         height = app.chain.head.number + 1
         epoch = app.epochs.at(height)
         commit = app.seen_commit(height - 1)
-        self._started_at = trio.current_time()
         self._timers.clear()
         self._next_height.set()
         self._next_height = trio.Event()
@@ -266,20 +269,28 @@ class ConsensusHost:
             if not self.app.useful_evidence():
                 await producer.wait_for_work()
             height, begun = self.app.chain.head.number + 1, self._next_height
-            earliest = self._started_at + self.app.params.minimum_block_interval_ms / 1000
-            await trio.sleep_until(max(earliest, trio.current_time() + WORK_GRACE_SECONDS))
+            earliest = self._begun_at + self.app.params.minimum_block_interval_ms / 1000
+            grace = GATHER_SECONDS if self._is_proposer(height) else WORK_GRACE_SECONDS
+            await trio.sleep_until(max(earliest, trio.current_time() + grace))
             if height == self.app.chain.head.number + 1 and (producer.has_work() or self.app.useful_evidence()):
                 self.feed(WorkAvailable(height))
                 await begun.wait()
 
-    async def apply_synced(self, height: int, raw: bytes, commit: bytes) -> None:
+    def _is_proposer(self, height: int) -> bool:
+        """Whether round 0 of the height after the head is this node's."""
+        if self._key is None:
+            return False
+        epoch = self.app.epochs.at(height)
+        return epoch.validators.validators[epoch.proposer(height, 0)].address == self._key.address
+
+    async def apply_synced(self, height: int, raw: bytes, commit: bytes, senders: bytes) -> None:
         """Make a block that block sync has verified the head, unless there is a block of its height.
 
         Raises InvalidBlock when it cannot be executed: then a quorum stands behind what is invalid here.
         """
         async with self._advance:
             if height > self.app.chain.head.number:
-                self._follow(await self._worker.run(_apply, self.app, raw, commit))
+                self._follow(await self._worker.run(_apply, self.app, raw, commit, senders))
 
     async def _commit(self, candidate: Candidate, commit: Commit) -> ExecutedBlock:
         """The caller holds `_advance`."""
@@ -338,6 +349,8 @@ class ConsensusHost:
             self.intake.send(peer, effect.message)
 
     async def _set_timer(self, effect: does.SetTimer) -> None:
+        if effect.kind is TimerKind.PROPOSE:
+            self._begun_at = trio.current_time()
         if effect.kind is TimerKind.PROPOSE and effect.round > 0:
             log.info(
                 "nothing decided in round %d", effect.round - 1, extra={"height": effect.height, "round": effect.round}
@@ -439,12 +452,15 @@ class ConsensusHost:
         raise Halted(f"consensus halts at height {effect.height}: {effect.reason} (block 0x{effect.block_hash.hex()})")
 
 
-def _apply(app: Application, raw: bytes, commit: bytes) -> ExecutedBlock:
+def _apply(app: Application, raw: bytes, commit: bytes, senders: bytes) -> ExecutedBlock:
     """For a worker thread: execute and commit a verified block. Raises InvalidBlock."""
     try:
-        candidate, decided = Candidate(app.decode(raw).block.hash, raw), Commit.decode(commit)
+        block, decided = app.decode(raw).block, Commit.decode(commit)
     except DecodeError as error:
         raise InvariantBroken(f"a block was verified and is none: {error}") from error
+    for index, transaction in enumerate(block.transactions):
+        transaction.assume_sender(Address(senders[index * 20 : index * 20 + 20]))
+    candidate = Candidate(block.hash, raw)
     reason = app.validate(candidate)
     if reason is not None:
         raise InvalidBlock(reason)

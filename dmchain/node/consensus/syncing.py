@@ -121,8 +121,8 @@ class Syncing:
     async def request(self, peer: int, message: GetBlocks) -> Reply:
         return await self._peers.ask(peer, message)
 
-    async def apply(self, height: int, block: bytes, commit: bytes) -> ValidatorSet:
-        await self._consensus.apply_synced(height, block, commit)
+    async def apply(self, height: int, block: bytes, commit: bytes, senders: bytes) -> ValidatorSet:
+        await self._consensus.apply_synced(height, block, commit, senders)
         return self._app.epochs.at(height + 1).validators
 
     def fault(self, peer: int, reason: str) -> None:
