@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
@@ -54,6 +54,8 @@ class Entry:
     inputs: tuple[Parameter, ...]
     outputs: tuple[Parameter, ...] = ()
     is_view: bool = False
+    notice: str = ""
+    """What NatSpec says about an error."""
 
     @property
     def signature(self) -> str:
@@ -133,9 +135,10 @@ def _unpack(parameter: Parameter, value: Any) -> Any:
 class Interface:
     """The ABI of one contract."""
 
-    def __init__(self, name: str, abi: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, name: str, abi: Sequence[Mapping[str, Any]], userdoc: Mapping[str, Any] | None = None) -> None:
         self.name = name
         self.abi = list(abi)
+        self._error_docs: Mapping[str, Any] = (userdoc or {}).get("errors", {})
 
     def _entries(self, kind: str) -> Iterator[Entry]:
         for item in self.abi:
@@ -157,7 +160,12 @@ class Interface:
     @cached_property
     def errors(self) -> dict[bytes, Entry]:
         """By selector."""
-        return {each.digest[:4]: each for each in self._entries("error")}
+        found = {}
+        for entry in self._entries("error"):
+            docs = self._error_docs.get(entry.signature, ())
+            notice = " ".join(each["notice"] for each in docs if "notice" in each)
+            found[entry.digest[:4]] = replace(entry, notice=notice)
+        return found
 
     def function(self, name: str, count: int | None = None) -> Entry:
         """A function by name or signature; `count` arguments tell overloads apart. Raises AbiError."""
@@ -176,7 +184,8 @@ def load_interface(name: str) -> Interface:
     for candidate in (name, f"I{name}"):
         artifact = _ARTIFACTS.joinpath(f"{candidate}.json")
         if artifact.is_file():
-            return Interface(name, json.loads(artifact.read_text())["abi"])
+            content = json.loads(artifact.read_text())
+            return Interface(name, content["abi"], content.get("userdoc"))
     raise AbiError(f"the package has no ABI of {name}")
 
 
@@ -188,7 +197,7 @@ def known_interfaces() -> tuple[Interface, ...]:
     for name in names:
         content = json.loads(_ARTIFACTS.joinpath(f"{name}.json").read_text())
         if isinstance(content, dict) and "abi" in content:
-            found.append(Interface(name, content["abi"]))
+            found.append(Interface(name, content["abi"], content.get("userdoc")))
     return tuple(found)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-
+from dmchain.chain.primitives.crypto import keccak
 from dmchain.market import cids
 from dmchain.market.context import Context, call
 from dmchain.market.errors import InvalidInput, NotFound
@@ -94,14 +93,15 @@ class Disputes(Group[M]):
 
     @operation
     def commit(self, dispute_id: int, vote: Ruling | str, *, salt: str | bytes | None = None) -> Steps[SecretVote]:
-        """Commit to a vote, as a juror: "consumer" or "provider". Keep what is returned for `reveal`."""
+        """Commit to a vote, as a juror: "consumer" or "provider". `reveal` makes it known later.
+
+        Without `salt` one is derived from a signature, which the same signer can make again.
+        """
         context = self._context
         choice = ruling_of(vote)
-        secret = secrets.token_bytes(32) if salt is None else bytes32(salt, "salt")
         sender = yield from context.sender()
-        round_ = len((yield from context.read(CONTRACT, "rounds", dispute_id))) - 1
-        if round_ < 0:
-            raise NotFound(f"dispute {dispute_id} has no jury yet", hint="`draw` draws one")
+        round_ = yield from _current_round(context, dispute_id)
+        secret = yield from secret_salt(context, CONTRACT, dispute_id, round_, salt)
         commitment = yield from context.read(CONTRACT, "commitmentFor", dispute_id, round_, sender, int(choice), secret)
         receipt = yield from transact(context, CONTRACT, "commitVote", dispute_id, commitment)
         return SecretVote(
@@ -109,9 +109,11 @@ class Disputes(Group[M]):
         )
 
     @operation
-    def reveal(self, dispute_id: int, vote: Ruling | str, salt: str | bytes) -> Steps[Receipt]:
-        """Reveal a vote after committing has ended."""
-        arguments = (dispute_id, int(ruling_of(vote)), bytes32(salt, "salt"))
+    def reveal(self, dispute_id: int, vote: Ruling | str, salt: str | bytes | None = None) -> Steps[Receipt]:
+        """Reveal a vote after committing has ended; with the salt of `commit` if one was given there."""
+        round_ = yield from _current_round(self._context, dispute_id)
+        secret = yield from secret_salt(self._context, CONTRACT, dispute_id, round_, salt)
+        arguments = (dispute_id, int(ruling_of(vote)), secret)
         return (yield from transact(self._context, CONTRACT, "revealVote", *arguments))
 
     @operation
@@ -178,6 +180,42 @@ def ruling_of(vote: Ruling | str) -> Ruling:
     if found is None:
         raise InvalidInput(f"vote: got {vote!r}, expected consumer or provider")
     return found
+
+
+def _current_round(context: Context, dispute_id: int) -> Steps[int]:
+    rounds = yield from context.read(CONTRACT, "rounds", dispute_id)
+    if not rounds:
+        raise NotFound(f"dispute {dispute_id} has no jury yet", hint="`dmchain market dispute draw` draws one")
+    return len(rounds) - 1
+
+
+def secret_salt(context: Context, contract: str, subject: int, round_: int, given: str | bytes | None) -> Steps[bytes]:
+    """The salt given, else the hash of the signer's signature over what the vote is about.
+
+    Signatures are deterministic (RFC 6979) in eth-account, in nodes and in common hardware wallets, so nothing has to be
+    kept between commitment and revelation. Nobody else can make them; do not sign such a document for anybody.
+    """
+    if given is not None:
+        return bytes32(given, "salt")
+    chain_id = yield from context.chain_id()
+    address = yield from context.address_of(contract)
+    domain = (("name", "string"), ("version", "string"), ("chainId", "uint256"), ("verifyingContract", "address"))
+    document = {
+        "types": {
+            "EIP712Domain": [{"name": name, "type": kind} for name, kind in domain],
+            "SecretSalt": [{"name": "subject", "type": "uint256"}, {"name": "round", "type": "uint256"}],
+        },
+        "primaryType": "SecretSalt",
+        "domain": {
+            "name": "dmchain secret of a vote: never sign this on a page",
+            "version": "1",
+            "chainId": chain_id,
+            "verifyingContract": address,
+        },
+        "message": {"subject": subject, "round": round_},
+    }
+    signature = yield from context.require_signer().sign_typed(document)
+    return keccak(signature)
 
 
 def _read(context: Context, dispute_id: int) -> Steps[Dispute]:

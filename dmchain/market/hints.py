@@ -24,7 +24,14 @@ class Explanation:
 def explain(entry: Entry, arguments: Mapping[str, Any]) -> Explanation:
     """Text and hint for an error; the words of its name when nothing better is known."""
     text, hint = HINTS.get(entry.name, ("", None))
-    return Explanation(text or _words(entry.name), hint)
+    return Explanation(text or _first_sentence(entry.notice) or _words(entry.name), hint)
+
+
+def _first_sentence(notice: str) -> str:
+    """The beginning of a NatSpec notice, without links to other declarations."""
+    plain = re.sub(r"[:,]? ?(\(see [^)]*\)|see \{[^}]*\})", "", notice).replace("`", "")
+    plain = re.sub(r"\{([^}]*)\}", r"\1", plain)
+    return re.split(r"\.(?:\s|$)", plain, maxsplit=1)[0].strip()
 
 
 def _words(name: str) -> str:
@@ -43,7 +50,7 @@ HINTS: dict[str, tuple[str, str | None]] = {
     ),
     "ERC20InsufficientBalance": (
         "the account has too little of the token",
-        "on a devnet `dmchain market payouts faucet` gives test dollars",
+        "on a devnet `dmchain market faucet` gives test dollars",
     ),
     "ERC2612ExpiredSignature": ("the permit's deadline has passed", "sign a new permit"),
     "ERC2612InvalidSigner": ("the permit is signed by another account", "sign it with the payer's key"),

@@ -137,6 +137,11 @@ def _hints(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
+def amount_fields(cls: Any) -> frozenset[str]:
+    """Names of a dataclass' fields that are amounts of money."""
+    return frozenset(name for name, hint in _hints(cls).items() if hint is Amount)
+
+
 def _camel(name: str) -> str:
     return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), name).replace("Uri", "URI")
 
@@ -164,9 +169,9 @@ def build(cls: type[T], struct: Mapping[str, Any], **known: Any) -> T:
 def to_json(value: Any) -> Any:
     """What json.dumps takes: enumerations by name in lower case, amounts as decimal text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        hints = _hints(type(value))
+        amounts = amount_fields(type(value))
         fields = ((each.name, getattr(value, each.name)) for each in dataclasses.fields(value))
-        return {_camel(name): str(entry) if hints[name] is Amount else to_json(entry) for name, entry in fields}
+        return {_camel(name): str(entry) if name in amounts else to_json(entry) for name, entry in fields}
     if isinstance(value, Enum):
         return value.name.lower()
     if isinstance(value, bytes):
@@ -396,7 +401,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class SecretVote:
-    """What was committed to. Keep it: without `salt` nothing can be revealed, and the stake pays for silence."""
+    """What was committed to. Who gave a `salt` of its own keeps it: without it nothing can be revealed."""
 
     subject_id: int
     round: int
@@ -572,8 +577,9 @@ class Purchase:
     purchase_id: int
     offer_id: int
     dataset_id: str
+    provider: str
     payer: str
-    at: int
+    bought_at: int
     licensee: str
     quantity: int
     token: str

@@ -35,7 +35,7 @@ def check_balance(context: Context, token: Token, account: str, amount: int) -> 
     if balance < amount:
         raise InsufficientFunds(
             f"{account}: got {format_amount(balance, token)}, needed {format_amount(amount, token)}",
-            hint="on a devnet `dmchain market payouts faucet` gives test dollars" if not token.is_native else None,
+            hint="on a devnet `dmchain market faucet` gives test dollars" if not token.is_native else None,
         )
 
 

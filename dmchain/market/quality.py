@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
-
 from dmchain.market import cids
 from dmchain.market.context import Context, call
-from dmchain.market.disputes import Pool
+from dmchain.market.disputes import Pool, secret_salt
 from dmchain.market.errors import NotFound
-from dmchain.market.inputs import DatasetLike, bytes32, hashed, resolve_dataset
+from dmchain.market.inputs import DatasetLike, hashed, resolve_dataset
 from dmchain.market.models import Answer, QualityCheck, RequestStatus, Score, SecretVote, build
 from dmchain.market.steps import Group, M, Steps, operation
 from dmchain.market.transactions import Receipt, transact
@@ -56,18 +54,19 @@ class Quality(Group[M]):
 
     @operation
     def commit(self, request_id: int, score: int, *, salt: str | bytes | None = None) -> Steps[SecretVote]:
-        """Commit to a score, as an operator on the panel. Keep what is returned for `reveal`."""
+        """Commit to a score, as an operator on the panel. `reveal` makes it known later."""
         context = self._context
-        secret = secrets.token_bytes(32) if salt is None else bytes32(salt, "salt")
+        secret = yield from secret_salt(context, CONTRACT, request_id, 0, salt)
         sender = yield from context.sender()
         commitment = yield from context.read(CONTRACT, "commitmentFor", request_id, sender, score, secret)
         receipt = yield from transact(context, CONTRACT, "commitAnswer", request_id, commitment)
         return SecretVote(request_id, 0, score, "0x" + secret.hex(), "0x" + commitment.hex(), receipt.transaction_hash)
 
     @operation
-    def reveal(self, request_id: int, score: int, salt: str | bytes) -> Steps[Receipt]:
-        """Reveal a score after committing has ended."""
-        return (yield from transact(self._context, CONTRACT, "revealAnswer", request_id, score, bytes32(salt, "salt")))
+    def reveal(self, request_id: int, score: int, salt: str | bytes | None = None) -> Steps[Receipt]:
+        """Reveal a score after committing has ended; with the salt of `commit` if one was given there."""
+        secret = yield from secret_salt(self._context, CONTRACT, request_id, 0, salt)
+        return (yield from transact(self._context, CONTRACT, "revealAnswer", request_id, score, secret))
 
     @operation
     def fulfill(self, request_id: int) -> Steps[QualityCheck]:

@@ -114,7 +114,7 @@ def _submit(context: Context, message: dict[str, str], chain_id: int) -> Steps[t
         except RpcFailure as failure:
             is_taken = any(each in failure.reason for each in NONCE_TAKEN)
             if not is_taken or attempt == MAX_ATTEMPTS - 1:
-                raise _translate(context, failure, message) from failure
+                raise _translate(context, failure, message) from None
             yield Pause(ATTEMPT_PAUSE_SECONDS * 2**attempt)
             continue
         return sent, fields["nonce"]
@@ -131,7 +131,7 @@ def _fill(context: Context, message: dict[str, str], chain_id: int) -> Steps[dic
     answers = yield Batch(requests)
     for answer in answers:
         if isinstance(answer, RpcFailure):
-            raise _translate(context, answer, message) from answer
+            raise _translate(context, answer, message) from None
     nonce, gas, block, suggested = answers
     tip = context.fees.tip if context.fees.tip is not None else int(suggested, 16)
     max_fee = context.fees.max_fee

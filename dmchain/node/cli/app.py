@@ -20,6 +20,7 @@ COMMANDS = {
     "keys": ("dmchain.node.cli.keys:keys", "Account keys in keystore files."),
     "status": ("dmchain.node.cli.query:status", "Show how a running node is."),
     "tx": ("dmchain.node.cli.tx:tx", "Send transactions."),
+    "market": ("dmchain.node.cli.market:market", "Publish, find, buy and use data."),
     "query": ("dmchain.node.cli.query:query", "Read blocks, accounts, data sets and licences."),
     "db": ("dmchain.node.cli.db:db", "Look after the database of a stopped node."),
     "snapshot": ("dmchain.node.cli.snapshot:snapshot", "Save the state of a stopped node, start another from it."),
