@@ -134,9 +134,7 @@ def test_constructor_names_its_collaborators(scene: Scene) -> None:
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    stars=st.lists(st.integers(1, 5), max_size=5), deliveries=st.integers(0, 4), lost=st.integers(0, 4)
-)
+@given(stars=st.lists(st.integers(1, 5), max_size=5), deliveries=st.integers(0, 4), lost=st.integers(0, 4))
 def test_the_score_is_the_formula_and_never_beyond_its_range(
     scene: Scene, stars: list[int], deliveries: int, lost: int
 ) -> None:
@@ -150,4 +148,3 @@ def test_the_score_is_the_formula_and_never_beyond_its_range(
         for _ in range(lost):
             reputation.recordDispute(scene.provider, DATASET, True, sender=scene.recorder)
         assert reputation.scoreOf(scene.provider) == score(stars, deliveries, lost) <= 10_000
-

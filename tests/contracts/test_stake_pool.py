@@ -53,7 +53,7 @@ def test_draws_are_those_of_a_plain_list(pool: Contract, seed: int) -> None:
             staked[account] = amount
             free = [index for index in range(len(places)) if places[index] is None]
             leaf = pool.member(account).leaf - 1
-            assert leaf in free or leaf == len(places) and not free
+            assert leaf in free or (leaf == len(places) and not free)
             if leaf == len(places):
                 places.append(None)
             places[leaf] = account

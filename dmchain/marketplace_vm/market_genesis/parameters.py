@@ -62,7 +62,8 @@ class DisputeParameters:
     seat_stake: int = 10 * COIN
     minimum_stake: int = 10 * COIN
     minimum_slash: int = COIN
-    open_window: int = 30 * DAY
+    open_window: int = 7 * DAY
+    """At most `unstake_delay`: who sells cannot take its stake away while the buyer can still object."""
     evidence_period: int = 2 * DAY
     summon_period: int = DAY
     commit_period: int = 2 * DAY
@@ -115,7 +116,7 @@ DEVNET: Final = MarketParameters(
     disputes=DisputeParameters(
         seat_stake=COIN,
         minimum_stake=COIN,
-        open_window=DAY,
+        open_window=10 * MINUTE,
         evidence_period=10,
         summon_period=MINUTE,
         commit_period=30,
@@ -123,7 +124,7 @@ DEVNET: Final = MarketParameters(
         appeal_period=20,
         leave_delay=MINUTE,
     ),
-    unstake_delay=MINUTE,
+    unstake_delay=10 * MINUTE,
     redraw_after=30,
     has_test_usd=True,
 )
