@@ -40,7 +40,7 @@ sim: setup ## Simulate consensus: the gate, or a longer campaign by ARGS
 	@$(BIN)/dmchain sim --campaign $(ARGS)
 
 bench: node-setup ## Measure, beside anvil and plain py-evm; each script prints a table
-	@for script in startup engine precompiles throughput network_nodes; do $(BIN)/python bench/$$script.py $(ARGS); done
+	@for script in startup engine market precompiles throughput network_nodes; do $(BIN)/python bench/$$script.py $(ARGS); done
 
 lint: setup ## Check style and types
 	@$(BIN)/ruff check dmchain tests bench tools
