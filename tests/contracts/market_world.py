@@ -70,12 +70,10 @@ class Market:
         manager_at, listing_at, nft_at, escrow_at, reputation_at = addresses
         self.usd = chain.deploy("TestUSD", list(accounts[:10]), 1_000_000 * USD)
         self.nft = chain.deploy("LicenseNFT", manager_at, listing_at, at=nft)
-        chain.deploy_proxy(
+        self.manager: Contract = chain.deploy_proxy(
             "LicenseManager", self.admin, self.treasury, FEE_BPS, at=manager,
             implementation=chain.deploy("LicenseManager", listing_at, nft_at, escrow_at, reputation_at),
         )  # fmt: skip
-        self.manager: Contract = chain.contract(manager, "ILicenseManager")
-        self.roles: Contract = chain.contract(manager, "LicenseManager")
         self.listing = chain.deploy_proxy(
             "DataListing", self.admin, at=listing, implementation=chain.deploy("DataListing", manager_at)
         )
@@ -87,10 +85,12 @@ class Market:
         self.reputation = chain.deploy(
             "Reputation", self.admin, manager_at, [manager_at, escrow_at, str(self.disputes)], at=reputation
         )
-        for each in (self.listing, self.escrow, self.module):
-            self.roles.grantRole(MODULE_ROLE, each)
+        self.datatoken = chain.deploy("Datatoken", manager_at, at=0xDA1F)
+        for each in (self.listing, self.escrow, self.datatoken, self.module):
+            self.manager.grantRole(MODULE_ROLE, each)
         for account in accounts[:10]:
             self.usd.approve(self.manager, 2**256 - 1, sender=account)
+            self.usd.approve(self.datatoken, 2**256 - 1, sender=account)
 
     # -- providers
 
@@ -118,11 +118,9 @@ class Market:
         dataset = self.publish(content, [make_offer(**changes)])
         return dataset, int(self.manager.offerCount())
 
-    def claim(self, content: bytes, owner: Any, publish_first: Any) -> bytes:
-        """Commit to a content, let somebody else publish it (`publish_first()`), and take it over."""
+    def commit(self, content: bytes, owner: Any) -> None:
+        """Announce a publication: see `take_over`."""
         self.chain.registry.commitCid(self.listing.commitmentFor(make_cid(content), owner, bytes(32)), sender=owner)
-        dataset = bytes(publish_first())
-        return dataset
 
     def take_over(self, content: bytes, owner: Any, offers: Iterable[Mapping[str, Any]] = ()) -> None:
         self.listing.publishCommitted(

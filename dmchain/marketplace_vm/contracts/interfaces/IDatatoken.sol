@@ -7,8 +7,8 @@ pragma solidity ^0.8.28;
 /// issued by the owner of a data set upon one of its offers: a token of it buys one licence (OneTime), one period
 /// (Subscription) or one unit (PayPerCompute) of that offer.
 ///
-/// Tokens are sold in a built-in book of orders. What the issuer of a class sells is a first sale: divided like any
-/// purchase, see {ILicenseManager-distribute}. Any other sale is a resale: the platform fee goes to the treasury, the
+/// Tokens are sold in a built-in book of orders. What the issuer of a class sells while it owns the data set is a first
+/// sale: divided like any purchase, see {ILicenseManager-distribute}. Any other sale is a resale: the platform fee goes to the treasury, the
 /// royalty to the data set's owner and its ancestors, the rest to the seller. Of a restricted class tokens move only
 /// through the book, so that royalties cannot be dodged; of others anyone can transfer them by ERC-1155, and marketplaces
 /// honour ERC-2981 or not.
@@ -30,7 +30,7 @@ interface IDatatoken {
     }
 
     /// @param amount left to sell
-    /// @param isPrimary a first sale by the issuer
+    /// @param isPrimary a first sale, as things stand
     struct SaleOrder {
         uint256 classId;
         address seller;
@@ -86,6 +86,8 @@ interface IDatatoken {
     error TransfersRestricted(uint256 classId);
     /// @notice The data set was retired or registered anew.
     error ClassVoid(uint256 classId);
+    /// @notice The holder has a valid licence that never ends: a token would be burned for nothing.
+    error AlreadyLicensed(bytes32 datasetId, address holder);
     error UnexpectedAmount(address token, uint256 expected, uint256 received);
 
     /// @notice Make `supply` tokens on an offer of a listed data set and give them to the caller, its owner.
@@ -120,6 +122,7 @@ interface IDatatoken {
 
     /// @notice Burn tokens of the caller for a licence: `amount` periods or units, or one licence (amount 1).
     /// Emits {Redeemed}.
+    /// A licence redeemed from the same offer is extended; any other valid one stands in the way.
     /// @return termId see {ILicenseManager-term}
     function redeem(uint256 classId, uint64 amount) external returns (uint256 termId);
 
@@ -129,8 +132,8 @@ interface IDatatoken {
     /// @notice Reverts with {UnknownSale}.
     function sale(uint256 orderId) external view returns (SaleOrder memory);
 
-    /// @notice How the price of a purchase from an order would be divided now; of a first sale `royalty` is 0 and
-    /// `proceeds` is what {ILicenseManager-quote} calls net plus the ancestors' shares.
+    /// @notice How the price of a purchase from an order would be divided now. Of a first sale `royalty` is 0, and owner
+    /// and ancestors share the proceeds; of a resale they share the royalty, and the seller gets the proceeds.
     function quoteSale(uint256 orderId, uint128 amount)
         external
         view
