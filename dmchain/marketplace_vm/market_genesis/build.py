@@ -19,7 +19,7 @@ from dmchain.chain.primitives.crypto import EMPTY_CODE_HASH
 from dmchain.chain.primitives.errors import DmchainError
 from dmchain.chain.primitives.types import ZERO_ADDRESS, ZERO_HASH, Address
 from dmchain.chain.rules import Rules
-from dmchain.marketplace_vm.artifacts import artifact_names, load_artifact
+from dmchain.marketplace_vm.artifacts import load_artifact
 from dmchain.marketplace_vm.market_genesis.addresses import ADDRESSES, IMPLEMENTATIONS, TIMELOCK
 from dmchain.marketplace_vm.market_genesis.encoding import encode_arguments, encode_call
 from dmchain.marketplace_vm.market_genesis.parameters import MarketParameters
@@ -44,8 +44,6 @@ def build_market(parameters: MarketParameters, chain_id: int) -> dict[Address, G
     """
     deployment = _Deployment(chain_id)
     for step in make_plan(parameters):
-        if step.name not in artifact_names():
-            continue  # its source is not there yet
         if isinstance(step, Deploy):
             deployment.deploy(step)
         else:
