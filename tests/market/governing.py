@@ -6,19 +6,13 @@ from collections.abc import Sequence
 
 from dmchain.market import Action, Market
 from dmchain.market.models import ProposalState
-from dmchain.testing import Devnet
+from tests.market.world import World
 
 TIMELOCK_DELAY, VOTING_DELAY, VOTING_PERIOD = 2, 1, 10
 """Of a devnet's genesis, in seconds."""
 
 
-def pass_time(devnet: Devnet, seconds: int) -> None:
-    """Let the next block, which is made now, be that much later."""
-    devnet.call("evm_increaseTime", seconds)
-    devnet.call("evm_mine")
-
-
-def pass_proposal(devnet: Devnet, voters: Sequence[Market], actions: Sequence[Action], description: str) -> int:
+def pass_proposal(world: World, voters: Sequence[Market], actions: Sequence[Action], description: str) -> int:
     """Propose, vote for, queue and execute; every state on the way is checked. Returns the proposal's id.
 
     The first of the voters proposes.
@@ -27,13 +21,13 @@ def pass_proposal(devnet: Devnet, voters: Sequence[Market], actions: Sequence[Ac
     proposal = proposer.governance.propose(actions, description)
     identifier = int(proposal.proposal_id)
     assert proposal.state == ProposalState.PENDING
-    pass_time(devnet, VOTING_DELAY + 1)
+    world.sleep(VOTING_DELAY + 1)
     for voter in voters:
         assert voter.governance.get(identifier).state == ProposalState.ACTIVE
         voter.governance.vote(identifier, "for", reason="good for the market")
-    pass_time(devnet, VOTING_PERIOD + 1)
+    world.sleep(VOTING_PERIOD + 1)
     assert proposer.governance.get(identifier).state == ProposalState.SUCCEEDED
     assert proposer.governance.queue(identifier).state == ProposalState.QUEUED
-    pass_time(devnet, TIMELOCK_DELAY)
+    world.sleep(TIMELOCK_DELAY)
     assert proposer.governance.execute(identifier).state == ProposalState.EXECUTED
     return identifier

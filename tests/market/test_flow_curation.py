@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from dmchain.market import Action, Market, cids, errors, private_key
+from dmchain.market import Action, Market, cids, errors
 from dmchain.market.models import EntryStatus, Outcome
-from dmchain.testing import Devnet
-from tests.market.governing import pass_proposal, pass_time
+from tests.market.governing import pass_proposal
+from tests.market.world import World
 
 DEPOSIT = 100 * 10**18
 REVIEW_PERIOD, VOTE_PERIOD = 10, 10
@@ -22,9 +21,9 @@ REASON = cids.of_content(b"Rows 7 to 9 are not labelled.")
 
 @dataclass(frozen=True)
 class People:
-    """Each holds DMG and votes for itself, as every account of a devnet does."""
+    """Each holds DMG and votes for itself, as the first accounts of a devnet do."""
 
-    devnet: Devnet
+    world: World
     provider: Market
     challenger: Market
     big: Market
@@ -47,14 +46,13 @@ class People:
 
 
 @pytest.fixture
-def people(dmchain: Devnet) -> Iterator[People]:
-    markets = [Market(dmchain.url, private_key(each["privateKey"])) for each in dmchain.accounts[:4]]
-    people = People(dmchain, *markets)
+def people(world: World) -> People:
+    people = People(world, world.provider, world.stranger, world.market(8), world.market(9))
     people.small.tokens.transfer(people.big.address(), 10**24, "DMG")
     add = Action("CurationRegistry", "addStandard", (cids.to_bytes(STANDARD), DEPOSIT))
-    pass_proposal(dmchain, people.voters, [add], "Two people check every label")
+    pass_proposal(world, people.voters, [add], "Two people check every label")
     people.provider.transact("CidRegistry", "registerCid", cids.to_bytes(DATASET), b"", [], 13)
-    yield people
+    return people
 
 
 def test_governance_adopts_a_standard_and_a_data_set_meets_it(people: People) -> None:
@@ -63,7 +61,7 @@ def test_governance_adopts_a_standard_and_a_data_set_meets_it(people: People) ->
     entry = people.provider.curation.apply(DATASET, STANDARD)
     assert (entry.status, entry.is_curated) == (EntryStatus.APPLIED, False)
     assert people.held() == DEPOSIT
-    pass_time(people.devnet, REVIEW_PERIOD)
+    people.world.sleep(REVIEW_PERIOD)
     entry = people.small.curation.entry(DATASET, STANDARD)
     assert (entry.status, entry.is_curated) == (EntryStatus.ACCEPTED, True)
     people.provider.curation.remove(DATASET, STANDARD)
@@ -80,7 +78,7 @@ def test_a_challenge_that_wins_moves_the_deposit_to_the_unit(people: People) -> 
     people.provider.curation.vote(challenge.challenge_id, keep=True)
     with pytest.raises(errors.VoteRunning):
         people.challenger.curation.resolve(challenge.challenge_id)
-    pass_time(people.devnet, VOTE_PERIOD)
+    people.world.sleep(VOTE_PERIOD)
     challenge = people.challenger.curation.resolve(challenge.challenge_id)
     assert challenge.outcome == Outcome.REMOVED
     assert not people.small.curation.entry(DATASET, STANDARD).is_curated
@@ -103,11 +101,11 @@ def test_a_challenge_that_wins_moves_the_deposit_to_the_unit(people: People) -> 
 def test_a_challenge_that_loses_pays_who_was_challenged(people: People) -> None:
     before = people.total_of(people.provider)
     people.provider.curation.apply(DATASET, STANDARD)
-    pass_time(people.devnet, REVIEW_PERIOD)
+    people.world.sleep(REVIEW_PERIOD)
     challenge = people.challenger.curation.challenge(DATASET, STANDARD, REASON)
     people.big.curation.vote(challenge.challenge_id, keep=True)
     assert people.small.curation.entry(DATASET, STANDARD).is_curated
-    pass_time(people.devnet, VOTE_PERIOD)
+    people.world.sleep(VOTE_PERIOD)
     assert people.small.curation.resolve(challenge.challenge_id).outcome == Outcome.KEPT
     assert people.total_of(people.provider) == before - DEPOSIT + DEPOSIT // 2
     people.big.curation.claim_reward(challenge.challenge_id)
