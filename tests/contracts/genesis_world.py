@@ -18,7 +18,7 @@ COIN, USD, DAY = 10**18, 10**6, 86_400
 NATIVE = ZERO
 ONE_TIME, SUBSCRIPTION, PAY_PER_COMPUTE = 1, 2, 3
 FEE_BPS = DEVNET.platform_fee_bps
-MONEY_HOLDERS = ("LicenseManager", "EscrowPayment", "PaymentStream", "ComputeMarket", "Datatoken")
+MONEY_HOLDERS = ("LicenseManager", "EscrowPayment", "PaymentStream", "ComputeMarket")
 """Contracts with held(token) and owed(token, account)."""
 COIN_HOLDERS = ("ProviderStake", "DisputeResolution", "QualityOracle")
 """Contracts with held() in native coin."""
@@ -89,9 +89,8 @@ class Market:
         amount = offer.price * quantity
         value = amount if offer.token == NATIVE else 0
         if not value and amount:
-            token = self.usd.at(offer.token)
-            token.approve(manager, 0, sender=buyer)
-            token.approve(manager, amount, sender=buyer)
+            for allowed in (0, amount):  # some tokens insist on it, and return nothing
+                self.chain.send(offer.token, self.usd.data("approve", manager, allowed), sender=buyer)
         done = manager.purchase(offer_id, licensee or buyer, quantity, amount, sender=buyer, value=value, gas=gas)
         return int(done.value)
 

@@ -1,0 +1,532 @@
+"""What an attacker would try on the market as genesis deploys it. Each test is an attempt, and what becomes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dmchain.chain.primitives.crypto import keccak
+from tests.contracts.chain import Contract, Reverted, reverts
+from tests.contracts.genesis_world import (
+    COIN,
+    DAY,
+    FEE_BPS,
+    NATIVE,
+    ONE_TIME,
+    PAY_PER_COMPUTE,
+    SUBSCRIPTION,
+    USD,
+    Market,
+)
+from tests.contracts.signing import permit_digest
+
+PRICE = 1_000
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return Market()
+
+
+@pytest.fixture
+def attacker(market: Market) -> Contract:
+    """A contract with a thousand coins that does what it is told."""
+    return market.chain.deploy("HostileAccount", value=1_000 * COIN)
+
+
+def net(amount: int) -> int:
+    """What is left of an amount for the seller."""
+    return amount - amount * FEE_BPS // 10_000
+
+
+# -- hostile tokens ----------------------------------------------------------------------------------------------------
+
+
+def test_a_token_that_takes_a_fee_is_refused_everywhere(market: Market) -> None:
+    seller, buyer = market.accounts[1:3]
+    token = market.chain.deploy("FeeToken")
+    token.mint(buyer, 10**6)
+    terms = [
+        market.offer(PRICE, token=token),
+        market.offer(PRICE, token=token, escrowPeriod=DAY),
+        market.offer(PRICE, SUBSCRIPTION, token=token),
+        market.offer(PRICE, PAY_PER_COMPUTE, token=token),
+    ]
+    for each in terms:
+        _, (offer,) = market.publish(seller, each)
+        with reverts("UnexpectedAmount", token, PRICE, PRICE - PRICE // 100):
+            market.buy(buyer, offer)
+    token.approve(market["PaymentStream"], 10**6, sender=buyer)
+    with reverts("UnexpectedAmount", token, PRICE, PRICE - PRICE // 100):
+        market["PaymentStream"].startPlain(seller, token, 1, 1, PRICE, sender=buyer)
+    market.check_books(token)
+
+
+def test_a_token_whose_fee_comes_later_hurts_its_own_holders_alone(market: Market) -> None:
+    """Escrowed while it had no fee; nobody else's money makes up for what is missing now."""
+    seller, buyer = market.accounts[1:3]
+    token = market.chain.deploy("FeeToken")
+    token.setFee(0)
+    token.mint(buyer, 10**6)
+    _, (offer,) = market.publish(seller, market.offer(PRICE, token=token, escrowPeriod=DAY))
+    _, (dollars,) = market.publish(seller, market.offer(100 * USD, escrowPeriod=DAY))
+    market.buy(buyer, dollars)
+    market.buy(buyer, offer)
+    escrow = market["EscrowPayment"]
+    number = escrow.escrowCount()
+    token.setFee(100)
+    with reverts("UnexpectedAmount", token, PRICE, PRICE - PRICE // 100):
+        escrow.confirm(number, sender=buyer)
+    escrow.refund(number, PRICE, sender=seller)  # a refund stays here, so it works
+    escrow.withdrawFor(token, buyer)
+    assert (escrow.held(token), escrow.held(market.usd)) == (0, 100 * USD)
+    market.check_books(token)
+
+
+def test_a_token_that_returns_nothing_works(market: Market) -> None:
+    seller, buyer = market.accounts[1:3]
+    token = market.chain.deploy("NoReturnToken")
+    token.mint(buyer, 10**6)
+    dataset, (once, monthly) = market.publish(
+        seller, market.offer(PRICE, token=token, escrowPeriod=DAY), market.offer(PRICE, SUBSCRIPTION, token=token)
+    )
+    market.buy(buyer, once)
+    market["EscrowPayment"].confirm(market["EscrowPayment"].escrowCount(), sender=buyer)
+    market["LicenseManager"].withdrawFor(token, seller)
+    assert token.balanceOf(seller) == net(PRICE)
+    market["LicenseManager"].renounce(dataset, sender=buyer)
+    purchase = market.buy(buyer, monthly, 3)
+    market["LicenseManager"].cancel(purchase, sender=buyer)
+    market["EscrowPayment"].withdrawFor(token, buyer)
+    assert token.balanceOf(buyer) == 10**6 - 2 * PRICE
+    market.check_books(token)
+
+
+def test_a_token_that_only_says_it_was_moved_buys_nothing(market: Market) -> None:
+    seller, buyer = market.accounts[1:3]
+    token = market.chain.deploy("BlockingToken")
+    token.mint(buyer, 10**6)
+    dataset, (offer,) = market.publish(seller, market.offer(PRICE, token=token))
+    token.setLying(True)
+    with reverts("SafeERC20FailedOperation", token):
+        market.buy(buyer, offer)
+    assert not market.has_license(dataset, buyer)
+
+
+def test_a_blocked_seller_or_parent_does_not_stop_a_sale(market: Market) -> None:
+    seller, buyer, parent_owner = market.accounts[1:4]
+    token = market.chain.deploy("BlockingToken")
+    token.mint(buyer, 10**6)
+    parent, _ = market.publish(parent_owner, lineageRoyaltyBps=1_000)
+    dataset, (offer,) = market.publish(seller, market.offer(PRICE, token=token), parents=(parent,))
+    token.setBlocked(seller, True)
+    token.setBlocked(parent_owner, True)
+    market.buy(buyer, offer)
+    assert market.has_license(dataset, buyer)
+    manager = market["LicenseManager"]
+    with reverts("Blocked"):
+        manager.withdrawFor(token, seller)
+    manager.withdrawTo(token, market.accounts[6], sender=seller)  # the money is his, wherever it goes
+    assert token.balanceOf(market.accounts[6]) == net(PRICE) - net(PRICE) // 10
+    market.check_books(token)
+
+
+def _reentries(market: Market, token: Contract, escrow_id: int, offer: int, stream: int) -> list[tuple[Any, bytes]]:
+    """Calls that would be worth something in the midst of a transfer."""
+    manager, escrow, streams = market["LicenseManager"], market["EscrowPayment"], market["PaymentStream"]
+    return [
+        (manager, manager.data("withdrawFor", token, token)),
+        (manager, manager.data("withdrawTo", token, token)),
+        (manager, manager.data("purchase", offer, token, 1, PRICE)),
+        (manager, manager.data("distribute", offer, token, token, PRICE)),
+        (escrow, escrow.data("release", escrow_id)),
+        (escrow, escrow.data("confirm", escrow_id)),
+        (escrow, escrow.data("withdrawFor", token, token)),
+        (streams, streams.data("withdraw", stream)),
+        (streams, streams.data("cancel", stream)),
+    ]
+
+
+@pytest.mark.parametrize("number", range(9))
+@pytest.mark.parametrize("moment", ["purchase", "withdraw", "confirm", "stream"])
+def test_a_token_that_calls_back_gains_nothing(market: Market, moment: str, number: int) -> None:
+    """The token itself is seller, buyer and payer, so that every call it makes is allowed to it."""
+    chain = market.chain
+    token = chain.deploy("ReentrantToken")
+    chain.set_balance(token, COIN)
+    manager, escrow, streams = market["LicenseManager"], market["EscrowPayment"], market["PaymentStream"]
+    token.mint(token, 10**6)
+    for contract in (manager, escrow, streams):
+        token.execute(token, 0, token.data("approve", contract, 10**9))
+    seller = market.accounts[1]
+    _, (offer, second, third) = market.publish(
+        seller,
+        market.offer(PRICE, token=token, escrowPeriod=DAY),
+        market.offer(PRICE, token=token),
+        market.offer(PRICE, token=token, kind=SUBSCRIPTION),
+    )
+    token.execute(manager, 0, manager.data("purchase", offer, market.accounts[7], 1, PRICE))
+    escrow_id = escrow.escrowCount()
+    token.execute(manager, 0, manager.data("purchase", second, market.accounts[8], 1, PRICE))
+    token.execute(streams, 0, streams.data("startPlain", token, token, 1, 1, PRICE))
+    stream = streams.streamCount()
+    token.execute(streams, 0, streams.data("startPlain", seller, token, 1, 1, PRICE))
+    chain.sleep(100)
+    total = token.totalSupply()
+
+    target, payload = _reentries(market, token, escrow_id, third, stream)[number]
+    token.arm(target, payload, 0)
+    calls = {
+        "purchase": (manager, manager.data("purchase", second, market.accounts[9], 1, PRICE)),
+        "withdraw": (manager, manager.data("withdrawFor", token, seller)),
+        "confirm": (escrow, escrow.data("confirm", escrow_id)),
+        "stream": (streams, streams.data("withdraw", stream + 1)),
+    }
+    try:
+        token.execute(calls[moment][0], 0, calls[moment][1])
+    except Reverted as error:
+        assert error.name in ("UnexpectedAmount", "ReentrancyGuardReentrantCall"), error
+    market.check_books(token)
+    owners = (token, seller, market.timelock)
+    owed = sum(contract.owed(token, each) for contract in (manager, escrow, streams) for each in owners)
+    assert owed <= sum(contract.held(token) for contract in (manager, escrow, streams)) <= total
+    for contract in (manager, escrow, streams):  # and everybody gets what he is owed
+        for each in owners:
+            if contract.owed(token, each):
+                contract.withdrawFor(token, each)
+    market.check_books(token)
+
+
+# -- hostile accounts --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [1, 2], ids=["refuses", "burns gas"])
+def test_who_refuses_coin_stops_nobody_but_himself(market: Market, attacker: Contract, mode: int) -> None:
+    manager, escrow = market["LicenseManager"], market["EscrowPayment"]
+    buyer = market.accounts[2]
+    parent, _ = market.publish(attacker.address, lineageRoyaltyBps=2_000)
+    child_owner = market.accounts[3]
+    dataset, (offer,) = market.publish(child_owner, market.offer(COIN, token=NATIVE), parents=(parent,))
+    attacker.set(mode, market["LicenseManager"], b"")
+    market.buy(buyer, offer)
+    assert market.has_license(dataset, buyer)
+    before = market.chain.balance(child_owner)
+    manager.withdrawFor(NATIVE, child_owner)
+    assert market.chain.balance(child_owner) - before == net(COIN) - net(COIN) * 2_000 // 10_000
+    with pytest.raises(Reverted):
+        manager.withdrawFor(NATIVE, attacker)
+    assert manager.owed(NATIVE, attacker) == net(COIN) * 2_000 // 10_000
+    attacker.execute(manager, 0, manager.data("withdrawTo", NATIVE, market.accounts[9]), gas=5_000_000)
+    assert manager.owed(NATIVE, attacker) == escrow.held(NATIVE) == 0
+    market.check_books()
+
+
+def test_coin_is_withdrawn_once_however_often_the_receiver_asks(market: Market, attacker: Contract) -> None:
+    manager = market["LicenseManager"]
+    _, (offer,) = market.publish(attacker.address, market.offer(COIN, token=NATIVE))
+    _, (other,) = market.publish(market.accounts[3], market.offer(5 * COIN, token=NATIVE))
+    for each in (offer, other):
+        market.buy(market.accounts[2], each)
+    before = attacker.balance
+    attacker.set(3, manager, manager.data("withdrawTo", NATIVE, attacker))
+    manager.withdrawFor(NATIVE, attacker)
+    assert attacker.balance - before == net(COIN)
+    assert not attacker.hasSucceeded()
+    assert attacker.answer()[:4] == keccak(b"ReentrancyGuardReentrantCall()")[:4]
+    market.check_books()
+
+
+def test_coin_that_comes_unasked_is_nobodys(market: Market, attacker: Contract) -> None:
+    """It is refused, or counted to no one: books do not change."""
+    for name in ("LicenseManager", "EscrowPayment", "PaymentStream", "ProviderStake", "QualityOracle"):
+        with reverts():
+            market.chain.send(market[name], b"", value=1, sender=market.accounts[2])
+    with pytest.raises(Reverted):
+        market.chain.send(market["DisputeResolution"], b"", value=1, sender=market.accounts[2])
+    manager = market["LicenseManager"]
+    market.usd.transfer(manager, 7, sender=market.accounts[2])
+    assert (market.usd.balanceOf(manager), manager.held(market.usd)) == (7, 0)
+    with reverts("NothingOwed", market.usd, market.accounts[2]):
+        manager.withdrawFor(market.usd, market.accounts[2])
+
+
+# -- roles -------------------------------------------------------------------------------------------------------------
+
+
+def test_functions_of_modules_and_governance_are_closed_to_others(market: Market, attacker: Contract) -> None:
+    manager, escrow, nft = market["LicenseManager"], market["EscrowPayment"], market["LicenseNFT"]
+    me, dataset = market.accounts[5], bytes(32)
+    unauthorized = [
+        lambda: manager.purchaseFor(market.accounts[2], 1, me, 1, 2**256 - 1, sender=me),
+        lambda: manager.distribute(1, me, NATIVE, 0, sender=me),
+        lambda: manager.distributeResale(1, me, NATIVE, 0, 0, me, sender=me),
+        lambda: manager.grantFor(1, me, me, 0, 0, sender=me),
+        lambda: manager.endFor(dataset, me, bytes(32), sender=me),
+        lambda: manager.reserveFor(dataset, me, 1, sender=me),
+        lambda: manager.unreserveFor(1, 1, sender=me),
+        lambda: manager.consumeFor(1, 1, sender=me),
+        lambda: manager.onRefund(1, 1, True, sender=me),
+        lambda: manager.setPlatformFee(0, sender=me),
+        lambda: manager.setTreasury(me, sender=me),
+        lambda: manager.setReferenceRate(market.usd, 1, sender=me),
+        lambda: manager.grantRole(manager.MODULE_ROLE(), me, sender=me),
+        lambda: escrow.setDisputeResolution(me, sender=me),
+        lambda: market["DataListing"].setSuspended(dataset, True, sender=me),
+        lambda: market["ProviderStake"].slash(dataset, me, 1, me, sender=me),
+        lambda: market["ProviderStake"].lock(dataset, me, sender=me),
+        lambda: market["Reputation"].recordSale(me, dataset, 1, sender=me),
+        lambda: market["Reputation"].recordDispute(me, dataset, False, sender=me),
+        lambda: market["QualityOracle"].setTreasury(me, sender=me),
+        lambda: market["DisputeResolution"].setTreasury(me, sender=me),
+    ]
+    for attempt in unauthorized:
+        with reverts("AccessControlUnauthorizedAccount", account=me):
+            attempt()
+    with reverts("NotLicenseManager"):
+        escrow.releasePart(1, 1, sender=me)
+    with reverts("NotLicenseManager"):
+        escrow.refundPart(1, 1, sender=me)
+    with reverts("NotDisputeResolution"):
+        escrow.freeze(1, sender=me)
+    with reverts("NotDisputeResolution"):
+        escrow.resolve(1, 0, sender=me)
+    with reverts("NotMinter"):
+        nft.mint(me, dataset, 1, sender=me)
+
+
+def test_nobody_but_the_timelock_has_a_role(market: Market) -> None:
+    """Whoever deployed the market in genesis kept nothing."""
+    for name in ("LicenseManager", "DataListing", "EscrowPayment", "ProviderStake", "Reputation", "CurationRegistry"):
+        contract = market[name]
+        assert contract.hasRole(bytes(32), market.timelock), name
+        for account in market.accounts:
+            assert not contract.hasRole(bytes(32), account), name
+
+
+def test_the_halves_of_a_contract_do_nothing_when_called_directly(market: Market) -> None:
+    """LicenseManager's implementation, called without its proxy, knows no offer and no admin."""
+    chain, me = market.chain, market.accounts[5]
+    slot = int.from_bytes(keccak(b"eip1967.proxy.implementation"), "big") - 1
+    manager = market["LicenseManager"]
+    naked = manager.at(chain.storage(manager, slot).to_bytes(20, "big"))
+    assert naked.treasury() == NATIVE
+    with reverts("UnknownOffer", 1):
+        naked.purchase(1, me, 1, 1, sender=me)
+    with reverts("AccessControlUnauthorizedAccount", account=me):
+        naked.setPlatformFee(0, sender=me)
+
+
+# -- front-running -----------------------------------------------------------------------------------------------------
+
+
+def test_a_price_cannot_be_raised_under_a_buyer(market: Market) -> None:
+    """The seller closes the offer and makes a dearer one: the buyer's transaction fails and costs nothing."""
+    seller, buyer = market.accounts[1:3]
+    manager = market["LicenseManager"]
+    dataset, (offer,) = market.publish(seller, market.offer(100 * USD))
+    market.usd.approve(manager, 10**12, sender=buyer)
+    manager.closeOffer(offer, sender=seller)
+    dearer = manager.createOffer(dataset, market.offer(900 * USD), sender=seller).value
+    for access in (
+        lambda: manager.purchase(offer, buyer, 1, 100 * USD, sender=buyer),
+        lambda: market["DataListing"].purchaseAccess(int.from_bytes(dataset, "big"), offer, sender=buyer),
+    ):
+        with reverts("OfferIsClosed", offer):
+            access()
+    with reverts("PriceTooHigh", 900 * USD, 100 * USD):
+        manager.purchase(dearer, buyer, 1, 100 * USD, sender=buyer)
+
+
+def test_a_permit_that_somebody_used_before_its_owner_does_no_harm(market: Market) -> None:
+    seller, buyer, thief = market.accounts[1:4]
+    manager = market["LicenseManager"]
+    dataset, (offer,) = market.publish(seller, market.offer(100 * USD))
+    deadline = market.chain.timestamp + 60
+    signature = buyer.sign(permit_digest(market.usd, buyer, manager, 100 * USD, deadline))
+    market.usd.permit(buyer, manager, 100 * USD, deadline, *signature, sender=thief)
+    with reverts("ERC20InsufficientAllowance"):  # the allowance is the manager's, for who gave it
+        manager.purchase(offer, thief, 1, 100 * USD, sender=market.accounts[12])
+    manager.purchaseWithPermit(offer, buyer, 1, 100 * USD, deadline, *signature, sender=buyer)
+    assert market.has_license(dataset, buyer)
+
+
+def test_a_commitment_seen_in_the_pool_is_of_no_use_to_others(market: Market) -> None:
+    """Who copies the transaction that opens a commitment finds that it was made for another publisher."""
+    listing, (publisher, thief) = market["DataListing"], market.accounts[1:3]
+    cid, salt = b"\x01\x55\x12\x20" + keccak(b"secret")[:32], b"\5" * 32
+    market.chain.registry.commitCid(listing.commitmentFor(cid, publisher, salt), sender=publisher)
+    content = {"cid": cid, "metadataCid": b"", "parents": [], "sizeBytes": 1}
+    terms = {"spdx": "MIT", "format": "", "resaleRoyaltyBps": 0, "lineageRoyaltyBps": 0, "availableUntil": 0}
+    terms["onRetirement"] = 0
+    with reverts("UnknownCommitment"):
+        listing.publishCommitted(content, "ipfs://x", terms, [], salt, sender=thief)
+    # he registers the plain content first: the commitment, which is older, takes it back, and his buyers are refunded
+    stolen = listing.publish(content, "ipfs://x", terms, [market.offer(100 * USD, escrowPeriod=DAY)], sender=thief)
+    buyer = market.accounts[3]
+    market.buy(buyer, stolen.event("OfferCreated").offerId)
+    listing.publishCommitted(content, "ipfs://x", terms, [], salt, sender=publisher)
+    assert (
+        market.chain.registry.ownerOf(keccak(cid)) == publisher == listing.ownerOf(int.from_bytes(keccak(cid), "big"))
+    )
+    escrow = market["EscrowPayment"]
+    escrow.refundVoid(escrow.escrowCount())
+    assert escrow.owed(market.usd, buyer) == 100 * USD
+    market.check_books()
+
+
+# -- sellers -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_seller_who_takes_a_licence_back_does_not_keep_what_is_unearned(market: Market) -> None:
+    """It delists, makes itself controller and revokes: unbegun periods and unused units go back to who paid."""
+    seller, buyer, other = market.accounts[1:4]
+    manager, escrow = market["LicenseManager"], market["EscrowPayment"]
+    dataset, (monthly, units) = market.publish(
+        seller, market.offer(10 * USD, SUBSCRIPTION), market.offer(USD, PAY_PER_COMPUTE)
+    )
+    subscription = market.buy(buyer, monthly, 6)
+    prepaid = market.buy(other, units, 100)
+    market["DataListing"].delist(int.from_bytes(dataset, "big"), sender=seller)
+    market.chain.sleep(1)
+    market.chain.registry.setController(dataset, seller, sender=seller)
+    for each in (buyer, other):
+        market.chain.ledger.revoke(dataset, each, bytes(32), sender=seller)
+    market.chain.sleep(365 * DAY)
+    with reverts("TermBroken", subscription):
+        manager.collect(subscription, sender=seller)
+    manager.cancel(subscription, sender=market.accounts[9])
+    manager.refundUnits(prepaid, sender=market.accounts[9])
+    assert escrow.owed(market.usd, buyer) == 50 * USD
+    assert escrow.owed(market.usd, other) == 100 * USD
+    assert manager.owed(market.usd, seller) == net(10 * USD)
+    market.check_books()
+
+
+def test_a_seller_who_retires_the_data_set_does_not_get_what_is_in_escrow(market: Market) -> None:
+    seller, buyer, other = market.accounts[1:4]
+    escrow = market["EscrowPayment"]
+    dataset, (once, monthly) = market.publish(
+        seller, market.offer(100 * USD, escrowPeriod=DAY), market.offer(10 * USD, SUBSCRIPTION)
+    )
+    market.buy(buyer, once)
+    market.buy(other, monthly, 6)
+    market.chain.registry.retire(dataset, sender=seller)
+    market.chain.sleep(2 * DAY)
+    with reverts("DatasetVoid", dataset):
+        escrow.release(1)
+    for number in range(1, escrow.escrowCount() + 1):
+        escrow.refundVoid(number)
+    assert (escrow.owed(market.usd, buyer), escrow.owed(market.usd, other)) == (100 * USD, 50 * USD)
+    market.check_books()
+
+
+def test_a_listing_sold_does_not_take_the_buyers_of_the_seller_along(market: Market) -> None:
+    """A dispute is with who sold, not with who owns the listing now."""
+    seller, buyer, new_owner = market.accounts[1:4]
+    dataset, (offer,) = market.publish(seller, market.offer(100 * USD))
+    stake, disputes = market["ProviderStake"], market["DisputeResolution"]
+    stake.stake(dataset, sender=seller, value=10 * COIN)
+    purchase = market.buy(buyer, offer)
+    market["DataListing"].transferFrom(seller, new_owner, int.from_bytes(dataset, "big"), sender=seller)
+    deposit = disputes.openingDeposit()
+    opened = disputes.open(purchase, b"\1\x55\x12\x20" + bytes(32), sender=buyer, value=deposit).value
+    assert disputes.dispute(opened).provider == seller
+    stake.requestUnstake(dataset, 10 * COIN, sender=seller)
+    market.chain.sleep(365 * DAY)
+    with reverts("LockedByDispute"):
+        stake.withdraw(dataset, sender=seller)
+
+
+def test_a_seller_cannot_leave_with_its_stake_while_a_dispute_can_be_opened(market: Market) -> None:
+    window = market["DisputeResolution"].parameters().openWindow
+    assert window <= market["ProviderStake"].unstakeDelay()
+
+
+# -- rounding, dust, growth --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("price", [1, 3, 39, 40, 41, 9_999, 10_001])
+def test_rounding_makes_and_loses_nothing(market: Market, price: int) -> None:
+    """Dust goes to the seller; fee, royalties and the rest are the price, to the unit."""
+    manager = market["LicenseManager"]
+    owners = market.accounts[1:4]
+    grandparent, _ = market.publish(owners[0], lineageRoyaltyBps=1_999)
+    parent, _ = market.publish(owners[1], parents=(grandparent,), lineageRoyaltyBps=777)
+    _, (offer,) = market.publish(owners[2], market.offer(price), parents=(parent,))
+    before = [manager.owed(market.usd, who) for who in (*owners, market.timelock)]
+    market.buy(market.accounts[5], offer)
+    after = [manager.owed(market.usd, who) for who in (*owners, market.timelock)]
+    gains = [new - old for new, old in zip(after, before, strict=True)]
+    assert sum(gains) == price
+    fee = price * FEE_BPS // 10_000
+    assert gains[3] == fee
+    assert gains[1] == (price - fee) * 777 // 10_000
+    assert gains[0] == (price - fee) * (777 * 1_999 // 10_000) // 10_000
+    market.check_books()
+
+
+def test_a_stream_cut_into_seconds_pays_as_one_withdrawal(market: Market) -> None:
+    payer, recipient = market.accounts[1:3]
+    streams = market["PaymentStream"]
+    market.usd.approve(streams, 10**9, sender=payer)
+    ids = [streams.startPlain(recipient, market.usd, 10, 7, 1_000, sender=payer).value for _ in range(2)]
+    begin = market.usd.balanceOf(recipient)
+    for _ in range(50):
+        market.chain.sleep(1)
+        try:
+            streams.withdraw(ids[0])
+        except Reverted as error:
+            assert error.name == "NothingToWithdraw"
+    in_parts = market.usd.balanceOf(recipient) - begin
+    streams.withdraw(ids[1])
+    assert in_parts == market.usd.balanceOf(recipient) - begin - in_parts == 50 * 10 // 7
+    market.check_books()
+
+
+def test_gifts_of_strangers_do_not_make_an_account_dearer_to_serve(market: Market) -> None:
+    """Two hundred licences somebody else paid for: the next purchase costs what the first cost."""
+    seller, spammer, victim = market.accounts[1:4]
+    offers = [market.publish(seller, market.offer(1))[1][0] for _ in range(30)]
+    manager = market["LicenseManager"]
+    market.usd.approve(manager, 10**9, sender=spammer)
+    costs = [manager.purchase(each, victim, 1, 1, sender=spammer).gas_used for each in offers]
+    assert max(costs[2:]) - min(costs[2:]) < 5_000
+    assert len(manager.purchasesOf(victim, 0, 1_000)) == 30
+
+
+def test_a_licence_somebody_gave_does_not_lock_the_licensee_in(market: Market) -> None:
+    """Given the cheapest licence to be in the way of a better one: he gives it up and buys."""
+    seller, griefer, victim = market.accounts[1:4]
+    dataset, (cheap, good) = market.publish(seller, market.offer(1), market.offer(100 * USD, SUBSCRIPTION))
+    market.buy(griefer, cheap, licensee=victim)
+    with reverts("LicenseHeld", datasetId=dataset, licensee=victim):
+        market.buy(victim, good)
+    market["LicenseManager"].renounce(dataset, sender=victim)
+    market.buy(victim, good)
+    assert market.has_license(dataset, victim)
+
+
+@pytest.mark.parametrize("kind", [ONE_TIME, SUBSCRIPTION, PAY_PER_COMPUTE])
+def test_a_licence_cannot_be_had_for_nothing(market: Market, kind: int) -> None:
+    seller, thief = market.accounts[1], market.accounts[12]
+    manager = market["LicenseManager"]
+    dataset, (offer, native) = market.publish(
+        seller, market.offer(100 * USD, kind), market.offer(COIN, kind, token=NATIVE)
+    )
+    with reverts("ERC20InsufficientAllowance"):
+        manager.purchase(offer, thief, 1, 2**255, sender=thief)
+    for value in (0, COIN - 1, COIN + 1):
+        with reverts("UnexpectedAmount", NATIVE, COIN, value):
+            manager.purchase(native, thief, 1, 2**255, sender=thief, value=value)
+    for quantity in (0, 2**64 - 1):
+        with pytest.raises(Reverted):
+            manager.purchase(offer, thief, quantity, 2**255, sender=thief)
+    with reverts("NotDatasetOwner", dataset, thief, seller):
+        manager.gift(dataset, thief, 1, 0, 0, bytes(32), sender=thief)
+    with pytest.raises(Reverted):
+        market.chain.ledger.grant(dataset, thief, 1, 0, 0, bytes(32), sender=thief)
+    with pytest.raises(Reverted):  # the owner too sells by the contract alone
+        market.chain.ledger.grant(dataset, thief, 1, 0, 0, bytes(32), sender=seller)
+    assert not market.has_license(dataset, thief)
+    assert market["EscrowPayment"].held(NATIVE) == manager.held(NATIVE) == 0
