@@ -35,6 +35,8 @@ class Parameter:
     type: str
     fields: tuple[Parameter, ...] = ()
     is_indexed: bool = False
+    enumeration: str = ""
+    """Name of the enum it is of, if it is one."""
 
     @classmethod
     def of(cls, item: Mapping[str, Any]) -> Parameter:
@@ -42,7 +44,9 @@ class Parameter:
         kind: str = item["type"]
         if fields:
             kind = "(" + ",".join(each.type for each in fields) + ")" + kind.removeprefix("tuple")
-        return cls(item.get("name", ""), kind, fields, bool(item.get("indexed")))
+        internal = item.get("internalType", "")
+        enumeration = internal.rpartition(".")[2].removeprefix("enum ") if internal.startswith("enum ") else ""
+        return cls(item.get("name", ""), kind, fields, bool(item.get("indexed")), enumeration)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from dmchain.market import cids
+from dmchain.market.chain import read_draw_header
 from dmchain.market.context import Context, call
-from dmchain.market.errors import InvalidInput, NotFound, RpcFailure
+from dmchain.market.errors import InvalidInput
 from dmchain.market.inputs import DatasetLike, DurationLike, duration, resolve_dataset
 from dmchain.market.models import ComputeOrder, build
 from dmchain.market.money import Token
 from dmchain.market.payments import check_balance, ensure_allowance
-from dmchain.market.steps import Group, M, Request, Steps, operation
+from dmchain.market.steps import Group, M, Steps, operation
 from dmchain.market.transactions import Receipt, transact
 
 CONTRACT = "ComputeMarket"
@@ -80,14 +81,8 @@ class Compute(Group[M]):
         """Draw the operator who attests by the header of the order's draw block, once it is there. Anyone may."""
         context = self._context
         order = yield from _read(context, order_id)
-        try:
-            header = yield Request("debug_getRawHeader", (hex(order.draw_block),))
-        except RpcFailure as failure:
-            raise NotFound(
-                f"order {order_id}: block {order.draw_block}, by which the operator is drawn, is not there yet",
-                hint="an accepted order can be drawn two blocks later",
-            ) from failure
-        yield from transact(context, CONTRACT, "draw", order_id, bytes.fromhex(header[2:]))
+        header = yield from read_draw_header(order.draw_block, f"order {order_id}")
+        yield from transact(context, CONTRACT, "draw", order_id, header)
         return (yield from _read(context, order_id))
 
     @operation

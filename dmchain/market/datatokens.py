@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from dmchain.market.context import Context, call
+from dmchain.market.context import Context
 from dmchain.market.inputs import DatasetLike, resolve_dataset
+from dmchain.market.licensing import read_term
 from dmchain.market.models import Amount, Sale, Term, TokenClass, build
 from dmchain.market.money import Token
 from dmchain.market.payments import check_balance, ensure_allowance
@@ -67,18 +68,7 @@ class Datatokens(Group[M]):
         """Burn tokens for a licence, periods or units."""
         context = self._context
         receipt = yield from transact(context, CONTRACT, "redeem", class_id, amount)
-        term_id = receipt.event("Redeemed").arguments["termId"]
-        struct, is_intact, periods = yield from context.read_all(
-            [call("LicenseManager", name, term_id) for name in ("term", "isIntact", "periodsOf")]
-        )
-        return build(
-            Term,
-            struct,
-            term_id=term_id,
-            is_intact=is_intact,
-            collectable_periods=periods[0],
-            refundable_periods=periods[1],
-        )
+        return (yield from read_term(context, receipt.event("Redeemed").arguments["termId"]))
 
     @operation
     def transfer(self, to: str, class_id: int, amount: int = 1) -> Steps[Receipt]:

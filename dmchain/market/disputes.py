@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dmchain.chain.primitives.crypto import keccak
 from dmchain.market import cids
+from dmchain.market.chain import read_draw_header
 from dmchain.market.context import Context, call
 from dmchain.market.errors import InvalidInput, NotFound
 from dmchain.market.inputs import bytes32
@@ -81,14 +82,16 @@ class Disputes(Group[M]):
 
     @operation
     def summon(self, dispute_id: int) -> Steps[Dispute]:
-        """Announce the draw of a jury, after the evidence period. `draw` can follow from block `draw_from` on."""
+        """Announce the draw of a jury, after the evidence period. `draw` can follow when block `draw_block` is there."""
         yield from transact(self._context, CONTRACT, "summon", dispute_id)
         return (yield from _read(self._context, dispute_id))
 
     @operation
     def draw(self, dispute_id: int) -> Steps[Dispute]:
-        """Draw the jury. Anyone may."""
-        yield from transact(self._context, CONTRACT, "draw", dispute_id)
+        """Draw the jury by the header of the dispute's `draw_block`. Anyone may."""
+        found = yield from _read(self._context, dispute_id)
+        header = yield from read_draw_header(found.draw_block, f"dispute {dispute_id}")
+        yield from transact(self._context, CONTRACT, "draw", dispute_id, header)
         return (yield from _read(self._context, dispute_id))
 
     @operation

@@ -28,6 +28,8 @@ _PANICS = {
 _LATEST_SHOWN_TIME = 2**38
 """A number of seconds larger than this is no time a person means (after the year 10000)."""
 _EARLIEST_SHOWN_TIME = 10**9
+_TIME_TYPES = frozenset({"uint40", "uint48", "uint64"})
+"""What the contracts keep times in; money is wider, and counts of this size do not happen."""
 
 
 class MarketError(DmchainError):
@@ -156,7 +158,10 @@ def decode_revert(
             arguments = entry.decode_arguments(data[4:])
         except AbiError:
             continue
-        shown = ", ".join(f"{name} {show_argument(name, value, names or {})}" for name, value in arguments.items())
+        shown = ", ".join(
+            f"{name} {_show_enum(parameter.enumeration, value) or show_argument(value, parameter.type, names or {})}"
+            for (name, value), parameter in zip(arguments.items(), entry.inputs, strict=True)
+        )
         explanation = explain(entry, arguments)
         message = f"{entry.name}: {explanation.text}" if explanation.text else f"{entry.name}"
         return reverted_class(entry.name)(
@@ -183,29 +188,31 @@ def _decode_standard(data: bytes) -> tuple[str, str]:
     return "0x" + data[:4].hex(), f"the contract refused with an error of no known contract: 0x{data[:132].hex()}"
 
 
-def show_argument(name: str, value: Any, names: Mapping[str, str]) -> str:
-    """An argument as a person reads it: contracts by name, times as dates, bytes as hex."""
+def _show_enum(name: str, value: Any) -> str:
+    """The name of an enum's member, as the models call it; nothing for other values."""
+    from dmchain.market import models
+
+    members = getattr(models, name, None) if name else None
+    if members is None or value not in set(members):
+        return ""
+    return str(members(value).name).lower().replace("_", "-")
+
+
+def show_argument(value: Any, kind: str, names: Mapping[str, str]) -> str:
+    """An argument as a person reads it: contracts by name, times as dates, bytes as hex. `kind`: its Solidity type."""
     if isinstance(value, bytes):
         return "0x" + value.hex()
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
         return names.get(value, value)
-    if isinstance(value, int) and _is_time(name) and _EARLIEST_SHOWN_TIME <= value < _LATEST_SHOWN_TIME:
-        when = datetime.datetime.fromtimestamp(value, datetime.UTC)
-        return f"{when:%Y-%m-%d %H:%M:%S} UTC"
+    if isinstance(value, int) and kind in _TIME_TYPES and _EARLIEST_SHOWN_TIME <= value < _LATEST_SHOWN_TIME:
+        return f"{datetime.datetime.fromtimestamp(value, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} {show_argument(key, each, names)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key} {show_argument(each, '', names)}" for key, each in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(show_argument(name, each, names) for each in value) + "]"
+        return "[" + ", ".join(show_argument(each, kind.partition("[")[0], names) for each in value) + "]"
     return str(value)
-
-
-def _is_time(name: str) -> bool:
-    lower = name.lower()
-    return name.endswith(("At", "Until", "Time")) or any(
-        part in lower for part in ("deadline", "until", "timestamp", "timepoint", "now", "since", "end")
-    )
 
 
 def _bytes_of(data: Any) -> bytes | None:

@@ -22,9 +22,9 @@ class Explanation:
 
 
 def explain(entry: Entry, arguments: Mapping[str, Any]) -> Explanation:
-    """Text and hint for an error; the words of its name when nothing better is known."""
+    """Text and hint for an error; no text when its name says all that is known."""
     text, hint = HINTS.get(entry.name, ("", None))
-    return Explanation(text or _first_sentence(entry.notice) or _words(entry.name), hint)
+    return Explanation(text or _first_sentence(entry.notice), hint)
 
 
 def _first_sentence(notice: str) -> str:
@@ -32,12 +32,6 @@ def _first_sentence(notice: str) -> str:
     plain = re.sub(r"[:,]? ?(\(see [^)]*\)|see \{[^}]*\})", "", notice).replace("`", "")
     plain = re.sub(r"\{([^}]*)\}", r"\1", plain)
     return re.split(r"\.(?:\s|$)", plain, maxsplit=1)[0].strip()
-
-
-def _words(name: str) -> str:
-    """`OfferIsClosed` -> `offer is closed`; standards' prefixes (ERC20…) stay."""
-    name = re.sub(r"^ERC\d+", "", name)
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name).lower()
 
 
 _ASK_ROLE = "the account needs a role that the Timelock gives; governance decides about it"

@@ -48,9 +48,9 @@ def dataset_id(value: DatasetLike) -> bytes:
 def resolve_dataset(context: Context, value: DatasetLike) -> Steps[bytes]:
     """As `dataset_id`; a CID finds its data set under any version and spelling."""
     if isinstance(value, str) and not value.startswith("0x") and not value.isdecimal():
+        computed = dataset_id(value)  # says what is wrong with it before a node is asked
         found: bytes = yield from context.read("CidRegistry", "datasetOf", cids.to_bytes(value))
-        if found != ZERO_BYTES:
-            return found
+        return found if found != ZERO_BYTES else computed
     return dataset_id(value)
 
 

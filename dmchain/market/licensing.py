@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dmchain.market import cids
+from dmchain.market.chain import deadline_after
 from dmchain.market.context import Context, call
-from dmchain.market.errors import InvalidInput, NotFound
-from dmchain.market.inputs import DatasetLike, DurationLike, duration, hashed, kind_of, resolve_dataset
+from dmchain.market.errors import InvalidInput, MarketError, NotFound, Reverted
+from dmchain.market.inputs import DatasetLike, DurationLike, hashed, kind_of, resolve_dataset
 from dmchain.market.listings import read_offer
 from dmchain.market.models import (
     Amount,
@@ -22,7 +23,8 @@ from dmchain.market.models import (
     Term,
     build,
 )
-from dmchain.market.payments import chain_time, check_balance, purchase
+from dmchain.market.money import NATIVE
+from dmchain.market.payments import check_balance, purchase
 from dmchain.market.steps import Group, M, Steps, operation
 from dmchain.market.transactions import Receipt, transact
 
@@ -32,6 +34,31 @@ MAX_PAGE: Final = 100
 def read_purchase(context: Context, purchase_id: int, transaction_hash: str = "") -> Steps[Purchase]:
     struct = yield from context.read("LicenseManager", "purchaseOf", purchase_id)
     return build(Purchase, struct, purchase_id=purchase_id, transaction_hash=transaction_hash)
+
+
+def read_term(context: Context, term_id: int) -> Steps[Term]:
+    struct, is_intact, periods = yield from context.try_all(
+        [call("LicenseManager", name, term_id) for name in ("term", "isIntact", "periodsOf")]
+    )
+    for answer in (struct, is_intact):
+        if isinstance(answer, MarketError):
+            raise answer
+    if isinstance(periods, Reverted):  # not a subscription
+        periods = (0, 0)
+    elif isinstance(periods, MarketError):
+        raise periods
+    token = NATIVE
+    if struct["offerId"]:  # a gift has none
+        token = (yield from read_offer(context, struct["offerId"])).token
+    return build(
+        Term,
+        struct,
+        term_id=term_id,
+        token=token,
+        is_intact=is_intact,
+        collectable_periods=periods[0],
+        refundable_periods=periods[1],
+    )
 
 
 def read_escrow(context: Context, escrow_id: int) -> Steps[Escrow]:
@@ -139,7 +166,7 @@ class Licensing(Group[M]):
         context = self._context
         raw = yield from resolve_dataset(context, dataset)
         to = yield from context.account(licensee)
-        until = (yield from chain_time()) + duration(valid_for) if valid_for else 0
+        until = yield from deadline_after(valid_for)
         receipt = yield from transact(
             context, "LicenseManager", "gift", raw, to, int(kind_of(kind)), until, units, hashed(terms)
         )
@@ -174,18 +201,7 @@ class Licensing(Group[M]):
     @operation
     def term(self, term_id: int) -> Steps[Term]:
         """The term that a purchase began: periods or units that are left, and what could be refunded."""
-        struct, is_intact, periods = yield from self._context.read_all(
-            [call("LicenseManager", name, term_id) for name in ("term", "isIntact", "periodsOf")]
-        )
-        collectable, refundable = periods
-        return build(
-            Term,
-            struct,
-            term_id=term_id,
-            is_intact=is_intact,
-            collectable_periods=collectable,
-            refundable_periods=refundable,
-        )
+        return (yield from read_term(self._context, term_id))
 
     @operation
     def confirm(self, purchase_id: int) -> Steps[Receipt]:

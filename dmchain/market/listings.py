@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from dmchain.market import cids
+from dmchain.market.chain import deadline_after
 from dmchain.market.context import Call, Context, call
 from dmchain.market.errors import InvalidInput, MarketError, Reverted
-from dmchain.market.inputs import DatasetLike, DurationLike, OfferTerms, dataset_id, duration, resolve_dataset
+from dmchain.market.inputs import DatasetLike, DurationLike, OfferTerms, dataset_id, resolve_dataset
 from dmchain.market.models import (
     Amount,
     Dataset,
@@ -24,7 +25,6 @@ from dmchain.market.models import (
     Summary,
     build,
 )
-from dmchain.market.payments import chain_time
 from dmchain.market.steps import Group, M, Pause, Request, Steps, operation
 from dmchain.market.transactions import Receipt, transact
 
@@ -139,7 +139,7 @@ class Listings(Group[M]):
         cid, size = _content(content, size_bytes)
         metadata_cid = cids.to_optional_bytes(metadata)
         uri = metadata_uri or "ipfs://" + cids.to_text(metadata_cid or cid)
-        until = (yield from chain_time()) + duration(available_for) if available_for else 0
+        until = yield from deadline_after(available_for)
         listing = _listing_input(spdx, format, resale_royalty_bps, lineage_royalty_bps, until, on_retirement)
         terms = []
         for each in offers:
@@ -173,7 +173,7 @@ class Listings(Group[M]):
         old = yield from context.read("DataListing", "listing", int.from_bytes(raw, "big"))
         until = old["availableUntil"]
         if available_for is not None:
-            until = (yield from chain_time()) + duration(available_for) if available_for else 0
+            until = yield from deadline_after(available_for)
         uri = metadata_uri or old["metadataURI"]
         yield from transact(context, "DataListing", "update", int.from_bytes(raw, "big"), uri, until)
         return build(Listing, (yield from context.read("DataListing", "listing", int.from_bytes(raw, "big"))))

@@ -312,6 +312,7 @@ class Round:
     seats: int
     committed: int
     revealed: int
+    voided: int
     for_consumer: int
     for_provider: int
     jurors: tuple[str, ...]
@@ -337,7 +338,7 @@ class Dispute:
     licensee: str
     summon_ends: int
     appellant: str
-    draw_from: int
+    draw_block: int
     pot: Amount
     pot_left: Amount
     rounds: tuple[Round, ...]
@@ -377,7 +378,7 @@ class QualityCheck:
     status: RequestStatus
     fee: Amount
     requested_at: int
-    draw_from: int
+    draw_block: int
     drawn_at: int
     commit_ends: int
     reveal_ends: int
@@ -608,6 +609,7 @@ class Term:
     released_periods: int
     units: int
     reserved_units: int
+    token: Token
     price: Amount
     prepaid_id: int
     license_nft: int

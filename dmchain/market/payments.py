@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+from dmchain.market.chain import chain_time
 from dmchain.market.context import Context, call, token_call
 from dmchain.market.erc20 import permit_document
 from dmchain.market.errors import InsufficientFunds, MarketError, Reverted, RpcFailure
@@ -84,12 +84,6 @@ def sign_permit(context: Context, token: Token, spender_name: str, amount: int) 
         return None
     v = signature[64] + 27 if signature[64] < 27 else signature[64]
     return Permit(deadline, v, signature[:32], signature[32:64])
-
-
-def chain_time() -> Steps[int]:
-    """Seconds by the latest block or by this machine's clock, whichever is later: a devnet's time can be moved."""
-    block = yield Request("eth_getBlockByNumber", ("latest", False))
-    return max(int(block["timestamp"], 16), int(time.time()))
 
 
 def purchase(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dmchain.market import cids
+from dmchain.market.chain import read_draw_header
 from dmchain.market.context import Context, call
 from dmchain.market.disputes import Pool, secret_salt
 from dmchain.market.errors import NotFound
@@ -48,8 +49,10 @@ class Quality(Group[M]):
 
     @operation
     def draw(self, request_id: int) -> Steps[QualityCheck]:
-        """Draw the panel, from block `draw_from` on. Anyone may."""
-        yield from transact(self._context, CONTRACT, "drawPanel", request_id)
+        """Draw the panel by the header of the request's `draw_block`. Anyone may."""
+        found = yield from _read(self._context, request_id)
+        header = yield from read_draw_header(found.draw_block, f"quality check {request_id}")
+        yield from transact(self._context, CONTRACT, "drawPanel", request_id, header)
         return (yield from _read(self._context, request_id))
 
     @operation

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
-import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum
@@ -24,6 +25,9 @@ KEY_SOURCES = ("key_file", "private_key_file", "devnet_account")
 OPTIONS = (*KEY_SOURCES, "password_file", "rpc", "expected_chain_id", "timeout", "tip", "max_fee")
 GOVERNED = ("Proposal", "Standard", "CurationEntry", "Challenge")
 """Results whose amounts are in DMG."""
+ZERO_ADDRESS = "0x" + "0" * 40
+ZERO_HASH = "0x" + "0" * 64
+_TIME_NAME = re.compile(r"(at|until|ends|by|deadline|snapshot|eta)$", re.IGNORECASE)
 _EARLIEST_TIME = 10**9
 _LATEST_TIME = 2**38
 
@@ -48,9 +52,9 @@ def _using(example: str, *, is_sending: bool) -> Callable[[Function], Function]:
             market = open_market(own, is_sending=is_sending)
             result = function(market=market, **options)
             show_result(market, result, as_json)
-            return 1 if getattr(result, "is_valid", True) is False else 0
+            return 0 if getattr(result, "is_valid", True) else 1
 
-        command.__doc__ = f"{function.__doc__}\n\n\b\nExample:\n  {example}\n"
+        command.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n\b\nExample:\n  {example}\n"
         decorated: Function = command
         if is_sending:
             decorated = click.option("--max-fee", type=AMOUNT, help="Per gas.")(decorated)
@@ -67,8 +71,9 @@ def _using(example: str, *, is_sending: bool) -> Callable[[Function], Function]:
         )(decorated)
         decorated = click.option(
             "--rpc",
-            default=lambda: os.environ.get("DMCHAIN_RPC", DEFAULT_URL),
-            show_default=DEFAULT_URL,
+            envvar="DMCHAIN_RPC",
+            default=DEFAULT_URL,
+            show_default=True,
             metavar="URL",
             help="The node to ask.",
         )(decorated)
@@ -138,8 +143,12 @@ def show_result(market: Market, result: Any, as_json: bool) -> None:
 
 def describe(market: Market, result: Any, indent: str = "") -> list[str]:
     """A result as lines `name  value`, with amounts in their token and times as dates."""
+    from dmchain.market import Event
     from dmchain.market.models import amount_fields
 
+    if isinstance(result, Event):
+        facts = ", ".join(f"{name} {show_field(name, value)}" for name, value in result.arguments.items())
+        return [f"{indent}{result.contract or result.address}.{result.name}: {facts}"]
     token = _token_of(market, result)
     amounts = amount_fields(type(result))
     rows: list[tuple[str, Any]] = []
@@ -180,7 +189,9 @@ def _token_of(market: Market, result: Any) -> Token:
 
 def show_field(name: str, value: Any) -> str:
     """A value as a person reads it."""
-    if value is None:
+    if value is None or value in (ZERO_ADDRESS, ZERO_HASH, ""):
+        return "-"
+    if value == 0 and (name.endswith(("_at", "_until")) or name in ("eta", "deadline")):
         return "-"
     if isinstance(value, Enum):
         return value.name.lower().replace("_", "-")
@@ -194,11 +205,11 @@ def show_field(name: str, value: Any) -> str:
         return f"{value / 100:g} %"
     if isinstance(value, int) and name in ("period", "escrow_period", "complete_within"):
         return show_duration(value)
-    if isinstance(value, int) and _EARLIEST_TIME <= value < _LATEST_TIME:
+    if isinstance(value, int) and _TIME_NAME.search(name) and _EARLIEST_TIME <= value < _LATEST_TIME:
         return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, bytes):
         return "0x" + value.hex()
-    return str(value) if value != "" else "-"
+    return str(value)
 
 
 def show_duration(seconds: int) -> str:
