@@ -241,8 +241,10 @@ class Handler:
 
     def withdraw(self) -> None:
         vault = self.random.choice([self.manager, self.escrow, self.streams, self.compute])
-        account = self.random.choice([*self.world.buyers, self.world.provider, self.world.timelock])
-        vault.withdrawFor(self.random.choice([NATIVE, self.world.usd.address]), account)
+        token = self.random.choice([NATIVE, self.world.usd.address])
+        accounts = [*self.world.buyers, self.world.provider, self.world.timelock]
+        owed = [each for each in accounts if vault.owed(token, each)]
+        vault.withdrawFor(token, self.random.choice(owed or accounts))
 
     def retire(self) -> None:
         if self.random.random() < 0.3:
@@ -303,7 +305,7 @@ class Handler:
 SEEN: dict[str, int] = {}
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_the_books_of_all_contracts_agree_whatever_happens(world: MarketWorld, seed: int) -> None:
     with world.chain.reverted_after():

@@ -10,6 +10,8 @@ def measure(world: World, dataset: str, metric: str, score: int, *, by: Market) 
     """`by` asks, five operators (who join for it) answer `score`, and the result is on chain."""
     operators = world.operators[:5]
     world.join(operators)
+    # A score counts for purchases of an earlier second: a devnet makes many blocks in one.
+    world.sleep(1)
     check = by.quality.request(dataset, metric)
     world.mine(2)
     panel = {each.operator.lower() for each in by.quality.draw(check.request_id).answers}
