@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {CID_REGISTRY} from "./interfaces/ICidRegistry.sol";
 import {IDisputeTypes} from "./interfaces/IDisputeTypes.sol";
 import {IEscrowPayment} from "./interfaces/IEscrowPayment.sol";
@@ -76,7 +77,8 @@ abstract contract DisputeBase is IDisputeTypes, StakePoolBase {
 
     function _decide(Dispute storage d, uint64 appealPeriod) internal {
         d.phase = Phase.Decided;
-        d.deadline = uint64(block.timestamp) + appealPeriod;
+        // Payments up to the opening can be summed up from the second after it on.
+        d.deadline = uint64(Math.max(block.timestamp + appealPeriod, d.openedAt + 1));
     }
 
     function _mayServe(uint256 disputeId, address account) internal view override returns (bool) {
