@@ -110,7 +110,7 @@ check_compiler() {
 fingerprint() {
     "$VENV_PYTHON" - "$1" <<'PY' 2>/dev/null
 import hashlib, os, sys
-parts = [sys.argv[1], sys.version, sys.platform, os.getcwd(), open("pyproject.toml", encoding="utf-8").read()]
+parts = [sys.argv[1].replace("run", "run with market"), sys.version, sys.platform, os.getcwd(), open("pyproject.toml", encoding="utf-8").read()]
 print(hashlib.sha256("\0".join(parts).encode()).hexdigest())
 PY
 }
@@ -118,7 +118,7 @@ PY
 is_wanted() { [ -z "${PYTHON:-}" ] || [ "$(version_of "$PYTHON")" = "$(version_of "$VENV_PYTHON")" ]; }
 is_ready() {
     [ -f "$STAMP" ] && [ -x "$VENV/bin/dmchain" ] && is_good_python "$VENV_PYTHON" && is_wanted &&
-        grep -qx "$(fingerprint "$1")" "$STAMP"
+        { grep -qx "$(fingerprint "$1")" "$STAMP" || grep -qx "$(fingerprint dev)" "$STAMP"; }
 }
 
 make_venv() {
@@ -134,7 +134,7 @@ make_venv() {
 }
 
 install_python() {
-    extras=
+    extras='[market]' # the commands `dmchain market`
     [ "$1" = run ] || extras='[test,bench,lint]'
     make_venv
     say "installing dmchain$extras and what it depends on (a minute or two the first time)"

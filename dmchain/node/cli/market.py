@@ -74,8 +74,8 @@ class MarketGroup(click.Group):
 def market() -> None:
     """Publish, find, buy and use data.
 
-    Data sets are named by their id (0x and 64 digits) or their CID; amounts are like "12.50 USD" or "0.1 DM",
-    durations like 30d, 12h or 90s. With --json, amounts are text in the token's smallest unit.
+    Data sets are named by their id (0x and 64 digits), their CID, or a small file at hand; amounts are like
+    "12.50 USD" or "0.1 DM", durations like 30d, 12h or 90s. With --json, amounts are text in the token's smallest unit.
 
     \b
     Example:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -231,5 +232,20 @@ class Shares(click.ParamType[Any]):
         return PERCENT.convert(value, param, ctx)
 
 
+class Dataset(click.ParamType[Any]):
+    """A data set by id or CID, or by a small file whose CID is computed."""
+
+    name = "dataset"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = Path(value)
+        if value.startswith("0x") or not path.is_file():
+            return str(value)
+        from dmchain.market import cids
+
+        return cids.of_file(path)[0]
+
+
+DATASET = Dataset()
 PERCENT = Shares()
 ID = click.IntRange(1)

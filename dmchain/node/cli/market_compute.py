@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dmchain.node.cli.market_common import ID, add_id_command, reading, sending
+from dmchain.node.cli.market_common import DATASET, ID, add_id_command, reading, sending
 
 if TYPE_CHECKING:
     from dmchain.market import Market
@@ -25,7 +25,7 @@ def compute() -> None:
 
 
 @compute.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("algorithm", metavar="CID")
 @click.argument("max_units", type=ID, metavar="UNITS")
 @click.option("--accept-within", default="1h", show_default=True)
@@ -61,7 +61,7 @@ def complete(market: Market, order_id: int, result: str, used_units: int, attest
 
 
 @compute.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("executor", metavar="ADDRESS")
 @sending("dmchain market compute executor 0x… 0x… --devnet-account 1")
 def executor(market: Market, dataset: str, executor: str) -> Any:

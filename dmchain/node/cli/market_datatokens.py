@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dmchain.node.cli.market_common import ID, PERCENT, add_id_command, reading, sending
+from dmchain.node.cli.market_common import DATASET, ID, PERCENT, add_id_command, reading, sending
 
 if TYPE_CHECKING:
     from dmchain.market import Market
@@ -24,7 +24,7 @@ def datatoken() -> None:
 
 
 @datatoken.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("offer_id", type=ID, metavar="OFFER")
 @click.argument("supply", type=ID)
 @click.option("--royalty", "resale_royalty_bps", type=PERCENT, default="0%", help="Of resales.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dmchain.node.cli.market_common import ID, add_id_command, reading, sending
+from dmchain.node.cli.market_common import DATASET, ID, add_id_command, reading, sending
 
 if TYPE_CHECKING:
     from dmchain.market import Market
@@ -134,7 +134,7 @@ def standards(market: Market) -> Any:
 
 
 @curation.command("apply")
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("standard")
 @sending("dmchain market curation apply 0x… 0x… --devnet-account 1")
 def apply_(market: Market, dataset: str, standard: str) -> Any:
@@ -143,7 +143,7 @@ def apply_(market: Market, dataset: str, standard: str) -> Any:
 
 
 @curation.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("standard")
 @sending("dmchain market curation remove 0x… 0x… --devnet-account 1")
 def remove(market: Market, dataset: str, standard: str) -> Any:
@@ -152,7 +152,7 @@ def remove(market: Market, dataset: str, standard: str) -> Any:
 
 
 @curation.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("standard")
 @click.argument("reason", metavar="CID")
 @sending("dmchain market curation challenge 0x… 0x… bafkrei… --devnet-account 2")
@@ -180,7 +180,7 @@ def claim(market: Market, challenge_id: int, voter: str | None) -> Any:
 
 
 @curation.command("show")
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("standard")
 @reading("dmchain market curation show 0x… 0x…")
 def show_entry(market: Market, dataset: str, standard: str) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dmchain.node.cli.market_common import ID, add_id_command, reading, sending
+from dmchain.node.cli.market_common import DATASET, ID, add_id_command, reading, sending
 
 if TYPE_CHECKING:
     from dmchain.market import Market
@@ -32,7 +32,7 @@ def offer_of(market: Market, text: str) -> int:
 
 
 @click.command()
-@click.argument("offer", metavar="OFFER|DATASET")
+@click.argument("offer", type=DATASET, metavar="OFFER|DATASET")
 @click.argument("quantity", type=QUANTITY, default=1)
 @reading("dmchain market quote 1 12")
 def quote(market: Market, offer: str, quantity: int) -> Any:
@@ -41,7 +41,7 @@ def quote(market: Market, offer: str, quantity: int) -> Any:
 
 
 @click.command()
-@click.argument("offer", metavar="OFFER|DATASET")
+@click.argument("offer", type=DATASET, metavar="OFFER|DATASET")
 @click.argument("quantity", type=QUANTITY, default=1)
 @_licensee_option
 @click.option("--max", "max_amount", help='Not more than this: "30 USD".')
@@ -55,7 +55,7 @@ def buy(market: Market, offer: str, quantity: int, **options: Any) -> Any:
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.option("--periods", type=QUANTITY, default=1, show_default=True)
 @click.option("--offer", "offer_id", type=ID, help="The cheapest subscription unless given.")
 @_licensee_option
@@ -66,7 +66,7 @@ def subscribe(market: Market, dataset: str, periods: int, **options: Any) -> Any
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("quantity", type=QUANTITY, default=1)
 @_licensee_option
 @sending("dmchain market renew 0x… 2 --devnet-account 2")
@@ -92,7 +92,7 @@ def collect(market: Market, term_id: int) -> Any:
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("units", type=QUANTITY)
 @sending("dmchain market consume 0x… 10 --devnet-account 2")
 def consume(market: Market, dataset: str, units: int) -> Any:
@@ -109,7 +109,7 @@ def refund_units(market: Market, term_id: int) -> Any:
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @sending("dmchain market renounce 0x… --devnet-account 2")
 def renounce(market: Market, dataset: str) -> Any:
     """Give up the sender's licence."""
@@ -117,7 +117,7 @@ def renounce(market: Market, dataset: str) -> Any:
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("licensee", metavar="ADDRESS")
 @click.option("--kind", type=click.Choice(("one-time", "subscription", "pay-per-compute")), default="one-time")
 @click.option("--valid-for", default="0", help="Without end unless given.")
@@ -130,7 +130,7 @@ def gift(market: Market, dataset: str, licensee: str, **options: Any) -> Any:
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("account", required=False)
 @reading("dmchain market verify 0x… 0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC")
 def verify(market: Market, dataset: str, account: str | None) -> Any:
@@ -181,7 +181,7 @@ def refund(market: Market, purchase_id: int, amount: str | None) -> Any:
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("stars", type=click.IntRange(1, 5))
 @click.option("--comment", metavar="CID")
 @sending("dmchain market rate 0x… 5 --devnet-account 2")

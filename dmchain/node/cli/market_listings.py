@@ -9,7 +9,7 @@ import click
 
 from dmchain.node.cli.client import json_option
 from dmchain.node.cli.client import show as show_json
-from dmchain.node.cli.market_common import ID, PERCENT, Function, reading, sending
+from dmchain.node.cli.market_common import DATASET, ID, PERCENT, Function, reading, sending
 
 if TYPE_CHECKING:
     from dmchain.market import Market, OfferTerms
@@ -150,7 +150,7 @@ def find(market: Market, kind: str | None, **options: Any) -> Any:
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @reading("dmchain market show bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy")
 def show(market: Market, dataset: str) -> Any:
     """Show all about one data set: registration, listing, offers, reputation, stake."""
@@ -158,7 +158,7 @@ def show(market: Market, dataset: str) -> Any:
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.option("--metadata-uri")
 @click.option("--available-for", help="0 for without end.")
 @sending("dmchain market update 0x… --available-for 30d --devnet-account 1")
@@ -168,7 +168,7 @@ def update(market: Market, dataset: str, **options: Any) -> Any:
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @sending("dmchain market delist 0x… --devnet-account 1")
 def delist(market: Market, dataset: str) -> Any:
     """Take a data set off the market; licences run on."""
@@ -176,7 +176,7 @@ def delist(market: Market, dataset: str) -> Any:
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @sending("dmchain market retire 0x… --devnet-account 1")
 def retire(market: Market, dataset: str) -> Any:
     """End a data set for good, for legal reasons say: licences end, as the listing's terms say."""
@@ -194,7 +194,7 @@ def offer() -> None:
 
 
 @offer.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @price_options
 @sending('dmchain market offer make 0x… --subscription "10 USD/30d" --devnet-account 1')
 def make(market: Market, dataset: str, **options: Any) -> Any:
@@ -223,7 +223,7 @@ def show_offer(market: Market, offer_id: int) -> Any:
 
 
 @offer.command("list")
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @reading("dmchain market offer list 0x…")
 def list_offers(market: Market, dataset: str) -> Any:
     """List a data set's offers, closed ones too."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dmchain.node.cli.market_common import reading, sending
+from dmchain.node.cli.market_common import DATASET, reading, sending
 
 if TYPE_CHECKING:
     from dmchain.market import Market
@@ -76,7 +76,7 @@ def stake() -> None:
 
 
 @stake.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("amount")
 @sending('dmchain market stake add 0x… "100 DM" --devnet-account 1')
 def add(market: Market, dataset: str, amount: str) -> Any:
@@ -85,7 +85,7 @@ def add(market: Market, dataset: str, amount: str) -> Any:
 
 
 @stake.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("amount", required=False)
 @sending('dmchain market stake unstake 0x… "50 DM" --devnet-account 1')
 def unstake(market: Market, dataset: str, amount: str | None) -> Any:
@@ -94,7 +94,7 @@ def unstake(market: Market, dataset: str, amount: str | None) -> Any:
 
 
 @stake.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @sending("dmchain market stake cancel 0x… --devnet-account 1")
 def cancel(market: Market, dataset: str) -> Any:
     """Leave the stake where it is after all."""
@@ -102,7 +102,7 @@ def cancel(market: Market, dataset: str) -> Any:
 
 
 @stake.command("withdraw")
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @sending("dmchain market stake withdraw 0x… --devnet-account 1")
 def withdraw_stake(market: Market, dataset: str) -> Any:
     """Take what was asked for, after the delay and while no dispute is open."""
@@ -110,7 +110,7 @@ def withdraw_stake(market: Market, dataset: str) -> Any:
 
 
 @stake.command("show")
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("provider", required=False, metavar="[ADDRESS]")
 @reading("dmchain market stake show 0x… --devnet-account 1")
 def show_stake(market: Market, dataset: str, provider: str | None) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dmchain.node.cli.market_common import ID, add_id_command, reading, sending
+from dmchain.node.cli.market_common import DATASET, ID, add_id_command, reading, sending
 from dmchain.node.cli.market_disputes import add_pool_commands
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def quality() -> None:
 
 
 @quality.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("metric")
 @click.option("--job", help="Name of the validation job; the metric's unless given.")
 @click.option("--job-cid", metavar="CID", help="Its description.")
@@ -64,7 +64,7 @@ def reveal(market: Market, request_id: int, score: int, salt: str | None) -> Any
 
 
 @quality.command()
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @click.argument("metric")
 @reading("dmchain market quality score 0x… completeness")
 def score(market: Market, dataset: str, metric: str) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dmchain.node.cli.market_common import ID, add_id_command, reading, sending
+from dmchain.node.cli.market_common import DATASET, ID, add_id_command, reading, sending
 from dmchain.node.cli.market_licenses import offer_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def stream() -> None:
 
 
 @stream.command()
-@click.argument("offer", metavar="OFFER|DATASET")
+@click.argument("offer", type=DATASET, metavar="OFFER|DATASET")
 @click.option("--deposit", help='"10 USD".')
 @click.option("--lasting", help="Deposit for so long: 30d.")
 @click.option("--licensee", metavar="ADDRESS", help="Who gets the licence; the sender unless given.")
