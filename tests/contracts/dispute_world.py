@@ -43,13 +43,13 @@ VALIDATOR_STAKE = 10**12
 
 
 class World:
-    """A data set that `provider`, a validator too, sells; `consumer` and others buy; jurors have staked 10,000 each."""
+    """A data set that `provider`, a validator too if there are any, sells; `consumer` and others buy; jurors have staked 10,000 each."""
 
-    def __init__(self, **changed: int) -> None:
+    def __init__(self, *, has_validator: bool = True, **changed: int) -> None:
         accounts = ACCOUNTS
         self.provider, self.consumer, self.second, self.third, self.stranger = accounts[1:6]
         self.jurors = accounts[6:13]
-        self.chain = Chain(staking=self._staking(self.provider))
+        self.chain = Chain(staking=self._staking(self.provider) if has_validator else None)
         chain = self.chain
         chain.registry.registerCid(make_cid(b"data"), b"", [], 0, sender=self.provider)
         self.sales = chain.deploy("StandInSales")
