@@ -151,7 +151,7 @@ abstract contract LicenseState is PullPayments, AccessControlUpgradeable, ILicen
         }
         ILicenseLedger.License memory held = LICENSE_LEDGER.licenseOf(t.datasetId, t.licensee);
         // Whoever meddles within the second of the grant could still shorten what was paid for.
-        if (held.expiresAt < t.startsAt + uint256(t.periods) * _offers[t.offerId].period) return false;
+        if (t.periods != 0 && held.expiresAt < t.startsAt + uint256(t.periods) * _offers[t.offerId].period) return false;
         return
             held.grantedAt == t.grantedAt &&
             (held.status == ILicenseLedger.LicenseStatus.Valid ||
