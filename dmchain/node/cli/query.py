@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
@@ -247,3 +248,24 @@ def call(
     else:
         for value in values:
             click.echo(value)
+
+
+@query.command()
+@click.argument("method")
+@click.argument("parameters", nargs=-1, metavar="[PARAMETER]...")
+@rpc_option
+def rpc(method: str, parameters: tuple[str, ...], client: Client) -> None:
+    """Call any JSON-RPC method; parameters are JSON, or text as it stands. Prints the result as JSON.
+
+    \b
+    Example:
+      dmchain query rpc evm_increaseTime 86400
+    """
+    show(client.call(method, *map(_json_or_text, parameters)), True)
+
+
+def _json_or_text(parameter: str) -> Any:
+    try:
+        return json.loads(parameter)
+    except ValueError:
+        return parameter
