@@ -37,8 +37,8 @@ async def test_whoever_announces_what_it_does_not_deliver_is_passed_over() -> No
             announce(friend, tx)
             await until(lambda: node.backend.transaction(tx.hash) is not None, 5, "it is there")
             assert not liar.is_cut and not friend.is_cut
-            peering = node.validator.peering
-            await until(lambda: not peering._asked and peering._pulls == 0, 5, "nothing is left over")
+            gossip = node.validator.peering.transactions
+            await until(lambda: not gossip._asked and gossip._pulls == 0, 5, "nothing is left over")
 
 
 async def test_transactions_nobody_asked_for_or_signed_ban_whoever_sends_them() -> None:
