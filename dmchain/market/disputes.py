@@ -32,7 +32,7 @@ class Pool(Group[M]):
     def leave(self) -> Steps[Member]:
         """Ask to leave: the stake can be withdrawn after a delay, and once all seats are settled."""
         sender = yield from self._context.sender()
-        yield from transact(self._context, self._pool, "leave")
+        yield from transact(self._context, self._pool, "requestLeave")
         return (yield from _read_member(self._context, self._pool, sender))
 
     @operation
