@@ -111,6 +111,15 @@ def _address(value: Any) -> str:
     return text
 
 
+def _trust(value: Any) -> str:
+    text = _text(value)
+    height, colon, digest = text.partition(":")
+    is_hash = len(digest) == 66 and digest[:2] == "0x" and set(digest[2:]) <= set("0123456789abcdefABCDEF")
+    if text and not (colon and height.isascii() and height.isdecimal() and 0 < len(height) < 19 and is_hash):
+        raise ValueError("HEIGHT:0xHASH, the hash of the validators that sign that height")
+    return text
+
+
 def _block_time(value: Any) -> float | None:
     if value in (None, "on-demand"):
         return None
@@ -141,6 +150,11 @@ KEYS: tuple[Key, ...] = (
     Key("validator", "password_file", "", _text, "its first line opens the key file"),
     Key("validator", "journal", "keys/sign.journal", _text, "what the key has signed: lives with the key, never reset it"),
     Key("validator", "randao", "keys/randao.json", _text, "the seed of what its blocks reveal; `dmchain stake randao`"),
+    Key("sync", "mode", "blocks", _one_of("blocks", "snapshot"), "without a database: all blocks, or a peer's snapshot"),
+    Key("sync", "trust", "", _trust, "HEIGHT:0xVALIDATORS_HASH that a snapshot is verified from; empty: genesis"),
+    Key("sync", "snapshot_gain", 500, _integer(1, 10**9), "blocks that a snapshot must save to be taken"),
+    Key("snapshots", "every", 0, _integer(0, 10**9), "make a snapshot for peers every so many blocks; 0: none"),
+    Key("snapshots", "keep", 2, _integer(1, 1000), "of the snapshots made that way"),
     Key("metrics", "listen", "", _text, "host:port of Prometheus metrics, as 127.0.0.1:9464; empty: none"),
     Key("execution", "engine", "native", _one_of("native", "reference"), "reference is py-evm's own loop: slow"),
     Key("execution", "history_window", DEFAULT_WINDOW, _integer(1, 1_000_000), "old heights whose state can be read"),

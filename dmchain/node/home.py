@@ -39,6 +39,10 @@ class Home:
         return self.path / "data"
 
     @property
+    def snapshots(self) -> Path:
+        return self.path / "snapshots"
+
+    @property
     def lock(self) -> Path:
         return self.path / "node.lock"
 

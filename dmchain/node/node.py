@@ -18,11 +18,13 @@ from dmchain.chain.mempool import Mempool, MempoolConfig
 from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.errors import DmchainError
 from dmchain.chain.rules import Rules
+from dmchain.chain.store.gathered import GatheringKV
 from dmchain.chain.store.history import DEFAULT_WINDOW
 from dmchain.chain.store.leveldb import LevelKV
 from dmchain.marketplace_vm.executor import NativeExecutor
 from dmchain.marketplace_vm.precompiles import CID_REGISTRY
 from dmchain.node.backend import ChainBackend, client_version
+from dmchain.node.bootstrap import SnapshotSync, fetch_snapshot
 from dmchain.node.consensus.validator import NetworkSettings, ValidatorNode
 from dmchain.node.devnet import DevnetControl, DevnetWallet
 from dmchain.node.light_records import LightRecords
@@ -31,6 +33,7 @@ from dmchain.node.monitoring import BlockMeter, Monitor, serve_metrics
 from dmchain.node.network.transport import Endpoint as NetworkEndpoint
 from dmchain.node.predeploys import market_contracts
 from dmchain.node.production import DecideAlone, Producer, ProductionConfig, initial_pool_head
+from dmchain.node.snapshot_keeper import SnapshotKeeper, SnapshotPlan
 from dmchain.node.tracing import TraceBackend
 from dmchain.rpc.backend import Backend
 from dmchain.rpc.config import MethodLimits, ServerConfig
@@ -64,6 +67,10 @@ class NodeSettings:
     network: NetworkSettings | None = None
     metrics: NetworkEndpoint | None = None
     """Where Prometheus metrics are served; None: nowhere."""
+    snapshot_sync: SnapshotSync | None = None
+    """Where there is no database yet: take a snapshot from peers before the node is opened."""
+    snapshots: SnapshotPlan | None = None
+    """The snapshots that this node makes; None: none."""
 
 
 @dataclass
@@ -111,7 +118,9 @@ async def open_node(settings: NodeSettings) -> AsyncIterator[Node]:
 
     Raises StorageError when the database cannot be used and OSError when the address cannot be listened on.
     """
-    store = LevelKV(settings.data)
+    if settings.snapshot_sync is not None:
+        await fetch_snapshot(settings.genesis, settings.snapshot_sync)
+    store = GatheringKV(LevelKV(settings.data))
     try:
         executor = make_executor(settings.engine, settings.genesis.rules)
         chain = Blockchain(
@@ -144,6 +153,8 @@ async def open_node(settings: NodeSettings) -> AsyncIterator[Node]:
                 node.validator = ValidatorNode(settings.genesis, settings.network, producer, backend)
                 backend.network = node.validator.view
                 await nursery.start(node.validator.run)
+            if settings.snapshots is not None:
+                nursery.start_soon(SnapshotKeeper(chain, settings.snapshots).run)
             if settings.metrics is not None:
                 node.metrics = await _start_metrics(nursery, node, settings.metrics, counts)
             try:

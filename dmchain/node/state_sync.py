@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import trio
 
+from dmchain.chain.consensus.commit import Commit
 from dmchain.chain.consensus.effects import PeerFault
 from dmchain.chain.primitives.block import Header
 from dmchain.chain.primitives.errors import DmchainError
@@ -52,7 +53,7 @@ from dmchain.node.network.messages import (
     SnapshotChunk,
     SnapshotManifest,
 )
-from dmchain.node.snapshots import MANIFEST, SnapshotFiles, chunk_name, list_snapshots, restore_snapshot
+from dmchain.node.snapshots import COMMIT, MANIFEST, SnapshotFiles, chunk_name, list_snapshots, restore_snapshot
 from dmchain.node.worker import Worker
 
 log = logging.getLogger("dmchain.sync")
@@ -73,8 +74,14 @@ class SnapshotPeers(Protocol):
         ...
 
 
-VerifiedHeader = tuple[Hash32, Hash32]
-"""Hash and state root of a block."""
+class VerifiedHeader(NamedTuple):
+    """What light verification says of a block. `commit` makes the restored node able to propose the next one."""
+
+    block_hash: Hash32
+    state_root: Hash32
+    commit: Commit | None = None
+
+
 VerifyHeight = Callable[[int], Awaitable[VerifiedHeader]]
 """By light verification, from what the operator trusts; raises DmchainError."""
 
@@ -109,6 +116,8 @@ class StateSyncHost:
         self._inputs: deque[Input] = deque()
         self._is_stepping = False
         self._nursery: trio.Nursery | None = None
+        self._commit: Commit | None = None
+        """Of the block of the snapshot that is being fetched."""
         self.machine = StateSync(config or StateSyncConfig(), chain_id, genesis.hash, 0, self._now())
         self.height: int | None = None
         """Of the restored database; None when it was given up."""
@@ -197,17 +206,21 @@ class StateSyncHost:
 
     async def _verify_header(self, height: int) -> None:
         try:
-            block_hash, state_root = await self._verify(height)
+            verified = await self._verify(height)
         except DmchainError as error:
             log.info("the header of the snapshot at block %d cannot be verified: %s", height, error)
             self._feed(HeaderRefused(height, str(error)))
         else:
-            self._feed(HeaderVerified(height, block_hash, state_root))
+            self._commit = verified.commit
+            self._feed(HeaderVerified(height, verified.block_hash, verified.state_root))
 
     async def _restore(self, manifest: Manifest) -> None:
         files = SnapshotFiles(self._places.chunks, manifest)
+        commit = self._commit
 
         def work() -> None:
+            if commit is not None:
+                (files.path / COMMIT).write_bytes(commit.encode())
             restore_snapshot(files, self._places.data, chain_id=self._chain_id, genesis=self._genesis)
 
         try:

@@ -62,7 +62,7 @@ async def verify(height: int) -> VerifiedHeader:
     header = CHAIN.view.blocks.header(height)
     if header is None:
         raise DmchainError("no such block")
-    return header.hash, header.state_root
+    return VerifiedHeader(header.hash, header.state_root)
 
 
 def make_host(folder: Path, peers: FakePeers) -> StateSyncHost:

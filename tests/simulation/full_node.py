@@ -23,6 +23,7 @@ from dmchain.chain.mempool import Mempool
 from dmchain.chain.primitives.crypto import PrivateKey, keccak
 from dmchain.chain.primitives.transaction import DYNAMIC_FEE, Transaction, UnsignedTransaction, sign_transaction
 from dmchain.chain.primitives.types import Address
+from dmchain.chain.store.gathered import GatheringKV
 from dmchain.chain.store.kv import MemoryKV, Write
 from dmchain.marketplace_vm.executor import NativeExecutor
 from dmchain.node.backend import ChainBackend
@@ -138,7 +139,7 @@ class FullNode:
     @property
     def is_alive(self) -> bool:
         """False for a process that was killed and whose last tasks have not noticed: nothing leaves it any more."""
-        return self.chain.store is self.disk
+        return self.store.base is self.disk
 
     @property
     def height(self) -> int:
@@ -149,7 +150,8 @@ class FullNode:
         world = self.world
         self.life += 1
         rng = Random(f"{world.seed} {self.number} {self.life}")
-        self.chain = Blockchain(self.disk, world.genesis, NativeExecutor(world.genesis.rules))
+        self.store = GatheringKV(self.disk)
+        self.chain = Blockchain(self.store, world.genesis, NativeExecutor(world.genesis.rules))
         config = ProductionConfig(self.operator_key.address, world.genesis.gas_limit)
         self.producer = Producer(
             self.chain,
@@ -184,6 +186,7 @@ class FullNode:
                 rng=rng,
                 clock=lambda: world.clock() + world.clock_error.get(self.number, 0.0),
                 make_worker=make_worker,
+                make_journal_worker=make_worker,
                 make_verifier=lambda domain: WorkerVerifier(domain, make_worker()),
                 security=PlainSecurity(NodeId(self.node_key.address), identity),
                 journal=self.journal,

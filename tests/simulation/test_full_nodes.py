@@ -237,6 +237,34 @@ def test_a_late_joiner_and_a_follower_sync_blocks() -> None:
     simulate(scenario, 1, 5, founders=4)
 
 
+def test_crashes_in_the_middle_of_a_sync_lose_whole_blocks_alone() -> None:
+    """Blocks far from the end go to the disk several at a time: what is there afterwards is a chain all the same."""
+
+    async def scenario(world: World) -> None:
+        await world.start(0, 1, 2)
+        for _ in range(100):
+            world.load.send(at=world.nodes[0])
+            await trio.sleep(0.45)
+        await world.until_mined()
+        late, height = world.nodes[3], world.nodes[0].height
+        assert height > 55
+        await world.start(3)
+        seen = []
+        for wanted in (2, 9, 16):
+            await world.until(lambda wanted=wanted: late.height >= wanted, 10, "under way")  # type: ignore[misc]
+            seen.append(late.height)
+            assert late.store.batches  # something is not on the disk yet
+            world.crash(3)
+            await world.restart(3)
+            seen.append(late.height)
+        assert any([after < before for before, after in zip(seen[::2], seen[1::2], strict=True)])
+        await world.until_height(height, seconds=10)
+        world.load.send(at=late)
+        await world.until_mined(seconds=5)
+
+    simulate(scenario, 1, 4)
+
+
 # -- staking ---------------------------------------------------------------------------------------------------------
 
 EPOCHS = {"epochSeconds": 3, "unbondingSeconds": 120, "windowCommits": 10, "windowSeconds": 2, "jailSeconds": 5}

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import signal
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -18,17 +19,19 @@ from typing import Any
 import click
 import trio
 
-from dmchain.chain.genesis import DEFAULT_GAS_LIMIT, load_genesis
+from dmchain.chain.genesis import DEFAULT_GAS_LIMIT, Genesis, load_genesis
 from dmchain.chain.mempool import MempoolConfig
 from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.errors import DmchainError, StorageError
-from dmchain.chain.primitives.types import UINT64_MAX, ZERO_ADDRESS, Address
+from dmchain.chain.primitives.types import UINT64_MAX, ZERO_ADDRESS, Address, Hash32
+from dmchain.chain.statesync import StateSyncConfig
 from dmchain.marketplace_vm.vm import prepare_thread_stacks
+from dmchain.node.bootstrap import SnapshotSync
 from dmchain.node.cli.devnet_network import run_devnet_network
 from dmchain.node.cli.devnet_report import DevnetReport
 from dmchain.node.cli.parameters import ADDRESS, GAS_LIMIT, NO_MARKET, checksum
 from dmchain.node.config import Config, ConfigError, load_config, render_config
-from dmchain.node.consensus.validator import NetworkSettings
+from dmchain.node.consensus.validator import NetworkSettings, genesis_targets
 from dmchain.node.devnet import (
     DEFAULT_BALANCE_ETHER,
     DEFAULT_CHAIN_ID,
@@ -48,6 +51,7 @@ from dmchain.node.keystore import (
     load_secret_file,
     read_password,
 )
+from dmchain.node.light_trust import Trust
 from dmchain.node.logs import LEVELS, set_up_logging
 from dmchain.node.network.addresses import Target
 from dmchain.node.network.transport import Endpoint
@@ -56,12 +60,15 @@ from dmchain.node.parent import end_with_parent
 from dmchain.node.predeploys import market_contracts
 from dmchain.node.production import ProductionConfig
 from dmchain.node.randao import RandaoSeed, load_seed
+from dmchain.node.snapshot_keeper import SnapshotPlan
 from dmchain.node.testnet import NODE_KEY_FILE, write_validator_keys
 from dmchain.rpc.config import MethodLimits, ServerConfig
 
 MAX_ACCOUNTS = 1000
 MAX_DEVNET_VALIDATORS = 32
 GC_THRESHOLD = 10_000
+SWITCH_SECONDS = 0.0005
+"""How long a thread that executes may keep the event loop from votes: a tenth of CPython's own choice."""
 """New objects before the collector looks: a block makes tens of thousands that reference counting frees."""
 
 
@@ -195,6 +202,7 @@ def devnet(
 def run_node(settings: NodeSettings, report: Any) -> None:
     """Run until SIGINT or SIGTERM; what fails at start is one clear error."""
     prepare_thread_stacks()
+    sys.setswitchinterval(SWITCH_SECONDS)
     # what is imported stays: without this the collector walks py-evm again and again
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
@@ -275,6 +283,9 @@ def init(
 @click.option("--archive/--no-archive", default=None, help="Keep the state of every height.")
 @click.option("--log-level", type=click.Choice(LEVELS))
 @click.option("--log-json/--log-text", default=None, help="One JSON object a line, with height, round and peer.")
+@click.option("--sync", "sync_mode", type=click.Choice(("blocks", "snapshot")),
+              help="Where there is no database: all blocks, or a snapshot of peers, verified from the validators of genesis "
+              "(or sync.trust).")  # fmt: skip
 @click.option("--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics there, at /metrics; port 0 takes a free one.")
 @click.option("--ready-file", type=click.Path(path_type=Path, dir_okay=False), help="Write JSON here when it answers.")
 @click.option(
@@ -290,6 +301,7 @@ def node(
     archive: bool | None,
     log_level: str | None,
     log_json: bool | None,
+    sync_mode: str | None,
     metrics: str | None,
     ready_file: Path | None,
     journal_lost: bool,
@@ -313,6 +325,7 @@ def node(
                 "execution.archive": archive,
                 "log.level": log_level,
                 "log.json": log_json,
+                "sync.mode": sync_mode,
                 "metrics.listen": metrics,
             },
         )
@@ -337,9 +350,12 @@ def node_settings(home: Home, config: Config, *, journal_lost: bool = False) -> 
     """What the settings of a home directory mean."""
     coinbase = config["production.coinbase"]
     heartbeat = config["production.heartbeat"]
+    genesis = load_genesis(home.genesis)
+    network = network_settings(home, genesis, config, journal_lost=journal_lost)
+    every = config["snapshots.every"]
     return NodeSettings(
         data=home.data,
-        genesis=load_genesis(home.genesis),
+        genesis=genesis,
         production=ProductionConfig(
             coinbase=Address(bytes.fromhex(coinbase[2:])) if coinbase else ZERO_ADDRESS,
             gas_limit=config["production.gas_limit"],
@@ -361,7 +377,9 @@ def node_settings(home: Home, config: Config, *, journal_lost: bool = False) -> 
             lifetime_seconds=config["pool.lifetime"],
             min_tip_wei=config["pool.min_tip"],
         ),
-        network=network_settings(home, config, journal_lost=journal_lost),
+        network=network,
+        snapshot_sync=None if network is None else _snapshot_sync(home, genesis, network, config),
+        snapshots=SnapshotPlan(home.snapshots, every, config["snapshots.keep"]) if every else None,
         metrics=Endpoint.parse(config["metrics.listen"]) if config["metrics.listen"] else None,
         engine=config["execution.engine"],
         history_window=config["execution.history_window"],
@@ -369,9 +387,23 @@ def node_settings(home: Home, config: Config, *, journal_lost: bool = False) -> 
     )
 
 
-def network_settings(home: Home, config: Config, *, journal_lost: bool) -> NetworkSettings | None:
+def _snapshot_sync(home: Home, genesis: Genesis, network: NetworkSettings, config: Config) -> SnapshotSync | None:
+    """How a home without a database gets one; None: by executing all blocks."""
+    if config["sync.mode"] != "snapshot" or genesis.staking is None:
+        return None
+    height, _, digest = config["sync.trust"].partition(":")
+    return SnapshotSync(
+        data=home.data,
+        chunks=home.path / "chunks",
+        node_key=network.node_key,
+        targets=(*network.targets, *genesis_targets(genesis.staking, network.node_key.address)),
+        trust=Trust(int(height), Hash32(bytes.fromhex(digest[2:]))) if height else None,
+        config=StateSyncConfig(minimum_gain=config["sync.snapshot_gain"]),
+    )
+
+
+def network_settings(home: Home, genesis: Genesis, config: Config, *, journal_lost: bool) -> NetworkSettings | None:
     """The part in a network; None for a chain that this node makes alone."""
-    genesis = load_genesis(home.genesis)
     if genesis.staking is None:
         return None
     key_file = config["validator.key_file"]
@@ -391,6 +423,8 @@ def network_settings(home: Home, config: Config, *, journal_lost: bool) -> Netwo
         targets=tuple([Target.parse(text) for text in config["p2p.peers"]]),
         peer_file=home.path / "peers.json",
         journal_lost=journal_lost,
+        proof=home.path,
+        snapshots=home.snapshots,
         randao=load_seed(seed_file) if key is not None and seed_file.exists() else None,
     )
 

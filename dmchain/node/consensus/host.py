@@ -42,6 +42,7 @@ from dmchain.chain.consensus.timing import ASK_PEERS, compute_timeout_ms
 from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.errors import DecodeError, DmchainError, InvalidBlock, InvariantBroken
 from dmchain.chain.primitives.types import Address
+from dmchain.chain.store.gathered import GatheringKV
 from dmchain.node.consensus.application import Application
 from dmchain.node.consensus.intake import Intake, Wire
 from dmchain.node.consensus.timers import Timers
@@ -291,6 +292,11 @@ class ConsensusHost:
         async with self._advance:
             if height > self.app.chain.head.number:
                 self._follow(await self._worker.run(_apply, self.app, raw, commit, senders))
+
+    async def write_out(self, store: GatheringKV, *, goes_on: bool) -> None:
+        """Bring what block sync has gathered to the disk. Raises StorageError."""
+        async with self._advance:
+            await self._worker.run(store.flush, goes_on=goes_on)
 
     async def _commit(self, candidate: Candidate, commit: Commit) -> ExecutedBlock:
         """The caller holds `_advance`."""

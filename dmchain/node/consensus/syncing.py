@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
 from dmchain.chain.consensus.validators import ValidatorSet
 from dmchain.chain.primitives.types import Address
+from dmchain.chain.store.gathered import GatheringKV
 from dmchain.chain.sync.events import Halt, Start
 from dmchain.chain.sync.verify import RunResult, VerifyRun
 from dmchain.node.block_sync import BlockSyncHost
@@ -25,6 +26,11 @@ from dmchain.node.network.messages import GetBlocks, Reply, Status
 from dmchain.rpc.backend import SyncStatus
 
 log = logging.getLogger("dmchain.sync")
+
+MAX_GATHERED: Final = 32
+"""Blocks that go to the disk at once; nearer to the end than this, each goes by itself."""
+GATHER_SECONDS: Final = 0.5
+"""So much work a crash costs at most: blocks are not on the disk for so long."""
 
 
 class Verifier(Protocol):
@@ -64,15 +70,21 @@ class Syncing:
         verifier: Verifier,
         *,
         own: Address | None,
+        store: GatheringKV | None = None,
         proof: Path | None = None,
         on_change: Callable[[SyncStatus | None], None] = lambda status: None,
     ) -> None:
-        """`own`: the consensus address, None for a node that follows. `proof`: a directory for a block that this node
-        cannot follow. `on_change` is told when sync begins and ends."""
+        """`own`: the consensus address, None for a node that follows. `store`: the chain's, where it can gather blocks.
+        `proof`: a directory for a block that this node cannot follow. `on_change` is told when sync begins and ends."""
         self._app = app
         self._consensus = host
         self._peers = peers
         self._verifier = verifier
+        self._store = store
+        self._is_gathering = False
+        self._written_at = 0.0
+        self._may_begin = trio.Event()
+        """Set when consensus is to begin as soon as everything is on disk."""
         self._proof = proof
         self._on_change = on_change
         self._is_told = False
@@ -83,6 +95,8 @@ class Syncing:
         """Until cancelled. Raises Halted."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._verifier.run)
+            nursery.start_soon(self._keep_writing)
+            nursery.start_soon(self._keep_handing_over)
             nursery.start_soon(self.host.run)
 
     @property
@@ -122,7 +136,11 @@ class Syncing:
         return await self._peers.ask(peer, message)
 
     async def apply(self, height: int, block: bytes, commit: bytes, senders: bytes) -> ValidatorSet:
+        self._consider_gathering(height)
         await self._consensus.apply_synced(height, block, commit, senders)
+        store = self._store
+        if self._is_gathering and store is not None and (store.is_full or store.batches >= MAX_GATHERED):
+            await self._write_out()
         return self._app.epochs.at(height + 1).validators
 
     def fault(self, peer: int, reason: str) -> None:
@@ -131,8 +149,36 @@ class Syncing:
     def slow(self, peer: int, reason: str) -> None:
         self._peers.sync_failure(peer, reason)
 
+    def _consider_gathering(self, height: int) -> None:
+        """Far from the end, several blocks go to the disk at once. Nobody executes anything now."""
+        if self._store is not None and not self._is_gathering and self.host.machine.target - height >= MAX_GATHERED:
+            self._is_gathering = True
+            self._written_at = trio.current_time()
+            self._store.gather()
+
+    async def _write_out(self, *, goes_on: bool = True) -> None:
+        if self._is_gathering and self._store is not None:
+            await self._consensus.write_out(self._store, goes_on=goes_on)
+            self._written_at = trio.current_time()
+            self._is_gathering = self._is_gathering and goes_on  # who waited longer may have ended it
+
+    async def _keep_writing(self) -> None:
+        """Blocks that come slowly do not wait for others."""
+        while True:
+            await trio.sleep(GATHER_SECONDS / 2)
+            if self._is_gathering and trio.current_time() - self._written_at >= GATHER_SECONDS:
+                await self._write_out()
+
+    async def _keep_handing_over(self) -> None:
+        while True:
+            await self._may_begin.wait()
+            self._may_begin = trio.Event()
+            await self._write_out(goes_on=False)
+            if not self.is_syncing:
+                self._consensus.resume()
+
     def handed_over(self, height: int) -> None:
-        self._consensus.resume()
+        self._may_begin.set()
         if self._is_told:
             self._is_told = False
             self._on_change(None)

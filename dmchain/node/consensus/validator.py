@@ -20,6 +20,7 @@ from dmchain.chain.primitives.crypto import PrivateKey, public_key_to_address
 from dmchain.chain.primitives.errors import InvalidGenesis
 from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import ZERO_ADDRESS, Address, Hash32
+from dmchain.chain.store.gathered import GatheringKV
 from dmchain.node.backend import ChainBackend, client_version
 from dmchain.node.consensus.application import Application
 from dmchain.node.consensus.epochs import StateEpochs
@@ -35,8 +36,9 @@ from dmchain.node.network.transport import Endpoint, Network, TcpNetwork
 from dmchain.node.production import Producer
 from dmchain.node.randao import RandaoSeed
 from dmchain.node.sign_journal import FileJournal
+from dmchain.node.state_sync import SnapshotServer
 from dmchain.node.verification import ProcessVerifier
-from dmchain.node.worker import ThreadWorker, Worker
+from dmchain.node.worker import PatientWorker, ThreadWorker, Worker
 from dmchain.rpc.backend import BlockRecord, LogRecord, SyncStatus
 
 
@@ -58,6 +60,8 @@ class NetworkSettings:
     """Make a new journal in place of one that is lost; the validator observes before it signs again."""
     proof: Path | None = None
     """A directory for a block that this node cannot follow though a quorum has signed it."""
+    snapshots: Path | None = None
+    """The directory of snapshots that are served to peers."""
     randao: RandaoSeed | None = None
     """What the key's blocks reveal. Without it the node proposes only while the chain expects nothing of it."""
 
@@ -74,6 +78,7 @@ class Surroundings:
     rng: Random = field(default_factory=lambda: Random(os.urandom(16)))
     clock: Callable[[], float] = time.time
     make_worker: Callable[[], Worker] = ThreadWorker
+    make_journal_worker: Callable[[], Worker] = PatientWorker
     make_verifier: Callable[[Hash32], Verifier] = ProcessVerifier
     security: Security | None = None
     journal: Journal | None = None
@@ -114,7 +119,8 @@ class ValidatorNode:
         )
         self.app.prepare_reveals()
         validator_of = validators_by_node(genesis.staking)
-        self.peering = Peering(self.app, backend.submit_transaction, validator_of.get)
+        snapshots = None if settings.snapshots is None else SnapshotServer(settings.snapshots)
+        self.peering = Peering(self.app, backend.submit_transaction, validator_of.get, snapshots)
         self.journal: Journal | None = None
         observer = None
         if key is not None:
@@ -130,7 +136,7 @@ class ValidatorNode:
             clock=around.clock,
             rng=around.rng,
             worker=around.make_worker(),
-            journal_worker=around.make_worker(),
+            journal_worker=around.make_journal_worker(),
             on_block=self._on_block,
             observer=observer,
         )
@@ -140,6 +146,7 @@ class ValidatorNode:
             self.peering,
             around.make_verifier(domain),
             own=None if key is None else own,
+            store=chain.store if isinstance(chain.store, GatheringKV) else None,
             proof=settings.proof,
             on_change=backend.announce_sync,
         )
@@ -180,8 +187,7 @@ class ValidatorNode:
         try:
             async with trio.open_nursery() as nursery:
                 self.endpoint = await nursery.start(self.manager.run)
-                nursery.start_soon(self.peering.run_announcer)
-                nursery.start_soon(self.peering.run_puller)
+                nursery.start_soon(self.peering.transactions.run)
                 nursery.start_soon(self.sync.run)
                 nursery.start_soon(self.host.run)
                 task_status.started()
@@ -213,7 +219,7 @@ class _PoolObserver:
         pass
 
     def transaction_added(self, transaction: Transaction) -> None:
-        self._peering.announce(transaction)
+        self._peering.transactions.announce(transaction)
 
     def chain_reverted(self, height: int) -> None:
         pass

@@ -19,11 +19,13 @@ from dmchain.node.network.messages import (
     ConsensusMessage,
     Disconnect,
     GetBlocks,
+    GetLightBlock,
     GetPeers,
     GetSnapshotChunk,
     GetSnapshotManifest,
     GetTransactions,
     Hello,
+    NewTransactions,
     Ping,
     Status,
     TransactionHashes,
@@ -70,18 +72,20 @@ class TokenBucket:
 DEFAULT_TYPE_RATES: Final[Mapping[type, Rate]] = MappingProxyType(
     {
         Hello: Rate(0.001, 1),  # one, and that is all
-        Status: Rate(50, 200),  # the manager sends 20 a second at most
+        Status: Rate(50, 200),  # the manager sends four a second at most
         Ping: Rate(2, 20),
         Disconnect: Rate(1, 1),
         GetPeers: Rate(0.1, 5),
         TransactionHashes: Rate(500, 1000),
         GetTransactions: Rate(1000, 2000),
+        NewTransactions: Rate(200, 400),  # a node sends 100 a second at most
         # 200 validators' votes for ten blocks a second, should a peer relay all of them
         ConsensusMessage: Rate(5000, 20000),
         ConsensusBody: Rate(50, 200),
         GetBlocks: Rate(100, 200),
         GetSnapshotManifest: Rate(1, 10),
         GetSnapshotChunk: Rate(50, 100),
+        GetLightBlock: Rate(5, 50),
     }
 )
 

@@ -28,10 +28,15 @@ MAX_TRANSACTION_BYTES: Final = 128 * KIB + 64
 """As geth's pool admits; 64 for an envelope."""
 MAX_HASHES: Final = 1024
 MAX_TRANSACTIONS: Final = 1024
+MAX_NEW_TRANSACTIONS: Final = 64
+MAX_NEW_BYTES: Final = 64 * KIB
+"""Pushed unasked in one message: what is more is announced."""
 MAX_BLOCKS: Final = 1024
 MAX_PEER_RECORDS: Final = 64
 MAX_COMMIT_BYTES: Final = 64 * KIB
 MAX_MANIFEST_BYTES: Final = 1 * MIB
+MAX_SET_BYTES: Final = 32 * KIB
+"""1,024 validators of 28 bytes."""
 MAX_CHUNK_BYTES: Final = 2 * MIB
 
 
@@ -135,6 +140,13 @@ class Transactions:
 
 
 @dataclass(frozen=True, slots=True)
+class NewTransactions:
+    """Raw transactions that have just come to the sender from its own clients; nobody asked for them."""
+
+    raw: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ConsensusMessage:
     """A vote, a certificate, a proposal without its block: what chain.consensus encodes."""
 
@@ -195,9 +207,31 @@ class SnapshotChunk:
     data: bytes
 
 
-Push: TypeAlias = Hello | Status | Disconnect | TransactionHashes | ConsensusMessage | ConsensusBody
-Request: TypeAlias = Ping | GetPeers | GetTransactions | GetBlocks | GetSnapshotManifest | GetSnapshotChunk
-Reply: TypeAlias = Pong | Peers | Transactions | Blocks | SnapshotManifest | SnapshotChunk | Refusal
+@dataclass(frozen=True, slots=True)
+class GetLightBlock:
+    """Ask for what proves the block at `height` to somebody who knows an earlier validator set."""
+
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class LightBlockParts:
+    """Header, record, commit, who signs this height and who signs the next one, each as chain.consensus encodes it."""
+
+    header: bytes
+    record: bytes
+    commit: bytes
+    validators: bytes
+    next_validators: bytes
+
+
+Push: TypeAlias = (
+    Hello | Status | Disconnect | TransactionHashes | NewTransactions | ConsensusMessage | ConsensusBody
+)
+Request: TypeAlias = (
+    Ping | GetPeers | GetTransactions | GetBlocks | GetSnapshotManifest | GetSnapshotChunk | GetLightBlock
+)
+Reply: TypeAlias = Pong | Peers | Transactions | Blocks | SnapshotManifest | SnapshotChunk | LightBlockParts | Refusal
 Message: TypeAlias = Push | Request | Reply
 
 
@@ -253,6 +287,9 @@ MESSAGE_TYPES: Final = (
     MessageType(18, Transactions, _A, _BULK, MAX_REPLY_BYTES + 132 * KIB, (
         ("raw", ListOf(Blob(1, MAX_TRANSACTION_BYTES), 0, MAX_TRANSACTIONS)),
     )),
+    MessageType(19, NewTransactions, _P, _BULK, MAX_NEW_BYTES + 512, (
+        ("raw", ListOf(Blob(1, MAX_NEW_BYTES), 1, MAX_NEW_TRANSACTIONS)),
+    )),
     # consensus
     MessageType(24, ConsensusMessage, _P, _VOTE, MAX_CONSENSUS_BYTES + 16, (
         ("payload", Blob(1, MAX_CONSENSUS_BYTES)),
@@ -271,6 +308,11 @@ MESSAGE_TYPES: Final = (
         ("height", _HEIGHT), ("index", Uint(2**32 - 1)),
     ), answer=SnapshotChunk),
     MessageType(37, SnapshotChunk, _A, _ASK, MAX_CHUNK_BYTES + 32, (("data", Blob(1, MAX_CHUNK_BYTES)),)),
+    MessageType(38, GetLightBlock, _Q, _ASK, 32, (("height", _HEIGHT),), answer=LightBlockParts),
+    MessageType(39, LightBlockParts, _A, _ASK, 2 * MAX_SET_BYTES + MAX_COMMIT_BYTES + 4 * KIB, (
+        ("header", Blob(1, 1 * KIB)), ("record", Blob(1, 1 * KIB)), ("commit", Blob(1, MAX_COMMIT_BYTES)),
+        ("validators", Blob(1, MAX_SET_BYTES)), ("next_validators", Blob(1, MAX_SET_BYTES)),
+    )),
 )  # fmt: skip
 """Numbers are for ever: a message that changes its fields gets a new one."""
 
