@@ -64,9 +64,13 @@ abstract contract PullPayments is IPullPayments, ReentrancyGuardTransient {
         _held[token] += amount;
     }
 
-    /// @dev Put money on the books that came from a third party and was measured.
+    /// @dev Put money on the books that came from a third party and was measured. What a token that calls back has had
+    /// booked in the meantime was measured too: it is not booked twice.
     function _keep(address token, uint256 amount) internal {
-        _held[token] += amount;
+        uint256 total = _held[token] + amount;
+        uint256 balance = token == address(0) ? address(this).balance : IERC20(token).balanceOf(address(this));
+        if (balance < total) revert UnexpectedAmount(token, total, balance);
+        _held[token] = total;
     }
 
     /// @dev Turn held money into a claim of `account`.

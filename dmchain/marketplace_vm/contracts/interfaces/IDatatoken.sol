@@ -10,8 +10,8 @@ pragma solidity ^0.8.28;
 /// Tokens are sold in a built-in book of orders. What the issuer of a class sells while it owns the data set is a first
 /// sale: divided like any purchase, see {ILicenseManager-distribute}. Any other sale is a resale: the platform fee goes to the treasury, the
 /// royalty to the data set's owner and its ancestors, the rest to the seller. Of a restricted class tokens move only
-/// through the book, so that royalties cannot be dodged; of others anyone can transfer them by ERC-1155, and marketplaces
-/// honour ERC-2981 or not.
+/// through the book; of others anyone can transfer them by ERC-1155, and marketplaces honour ERC-2981 or not. No contract
+/// can see what is paid outside: two who trust each other can name a low price in any book.
 ///
 /// All proceeds wait in the LicenseManager; this contract holds tokens of open orders, and no money. A token of a data
 /// set that was retired or registered anew cannot be redeemed or sold.
