@@ -123,7 +123,7 @@ interface IEscrowPayment is IPullPayments {
     /// @notice Only the LicenseManager draws down a prepaid account.
     error PrepaidAccount(uint256 escrowId);
     error NotPrepaid(uint256 escrowId);
-    error TooEarly(uint256 escrowId, uint64 now_, uint64 earliest);
+    error TooEarly(uint256 escrowId, uint64 time, uint64 earliest);
     /// @notice The release waits for the oracle's score: see {settleByOracle}.
     error ConditionOpen(uint256 escrowId, bytes32 metric, uint256 minScore);
     /// @notice There is no condition, or it has been met already.
