@@ -18,13 +18,9 @@ from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.address import to_checksum_address
 
 from dmchain.chain.primitives.crypto import keccak
-from dmchain.chain.primitives.errors import DmchainError
+from dmchain.market.errors import AbiError
 
 _ARTIFACTS = files("dmchain.marketplace_vm").joinpath("artifacts")
-
-
-class AbiError(DmchainError):
-    """A value does not fit the type a contract declares, or the answer of a contract is not what its ABI says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,6 @@ def read_draw_header(block: int, what: str) -> Steps[bytes]:
     except RpcFailure as failure:
         raise NotFound(
             f"{what}: the draw is decided by block {block}, the latest is {latest}",
-            hint="wait for it; on a devnet any transaction, or evm_mine, makes a block",
+            hint="wait for it; on a devnet `dmchain query rpc evm_mine` makes a block",
         ) from failure
     return bytes.fromhex(header[2:])

@@ -68,6 +68,10 @@ class InvalidInput(MarketError):
     """A value given to an operation cannot be meant."""
 
 
+class AbiError(MarketError):
+    """A value does not fit the type a contract declares, or the answer of a contract is not what its ABI says."""
+
+
 class NoSigner(MarketError):
     """The operation sends a transaction, and the market was opened without a key."""
 
@@ -150,7 +154,7 @@ def decode_revert(
 
     `names`: contracts' names by checksummed address, for the message.
     """
-    from dmchain.market.abi import AbiError, known_errors
+    from dmchain.market.abi import known_errors
     from dmchain.market.hints import explain
 
     for entry in known_errors().get(data[:4], ()):

@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any, NewType, TypeVar
 
 from dmchain.market import cids
+from dmchain.market.errors import AbiError
 from dmchain.market.money import Token
 
 Amount = NewType("Amount", int)
@@ -137,6 +138,11 @@ def _hints(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
+@cache
+def _defaults(cls: Any) -> frozenset[str]:
+    return frozenset(each.name for each in dataclasses.fields(cls) if each.default is not dataclasses.MISSING)
+
+
 def amount_fields(cls: Any) -> frozenset[str]:
     """Names of a dataclass' fields that are amounts of money."""
     return frozenset(name for name, hint in _hints(cls).items() if hint is Amount)
@@ -149,12 +155,15 @@ def _camel(name: str) -> str:
 def build(cls: type[T], struct: Mapping[str, Any], **known: Any) -> T:
     """Make a dataclass from a struct of a contract; `known` are fields it does not have.
 
-    Bytes of fields named like a CID become text, others hex; enumerations become members.
+    Bytes of fields named like a CID become text, others hex; enumerations become members. Raises AbiError when contract
+    and package do not belong together.
     """
     values = dict(known)
     for name, hint in _hints(typing.cast(Any, cls)).items():
-        if name in values:
+        if name in values or (_camel(name) not in struct and name in _defaults(typing.cast(Any, cls))):
             continue
+        if _camel(name) not in struct:
+            raise AbiError(f"{cls.__name__}: the contract's struct has no field {_camel(name)}")
         value = struct[_camel(name)]
         if isinstance(hint, type) and issubclass(hint, Enum):
             value = hint(value)

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from eth_utils.address import to_checksum_address
 
-from dmchain.market.abi import AbiError, known_events, load_interface
+from dmchain.market.abi import known_events, load_interface
 from dmchain.market.context import Call, Context, Progress, call
 from dmchain.market.errors import (
+    AbiError,
     InsufficientFunds,
     MarketError,
     Reverted,
