@@ -140,10 +140,11 @@ def reverted_class(name: str) -> type[Reverted]:
 
 
 def __getattr__(name: str) -> type[Reverted]:
-    from dmchain.market.abi import known_errors
+    if not name.startswith("_"):
+        from dmchain.market.abi import known_errors
 
-    if not name.startswith("_") and any(each.name == name for found in known_errors().values() for each in found):
-        return reverted_class(name)
+        if any(each.name == name for found in known_errors().values() for each in found):
+            return reverted_class(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}: no contract has such an error")
 
 
