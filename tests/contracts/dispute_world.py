@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dmchain.chain.genesis_staking import GenesisStaking, GenesisValidator, StakingParameters
+from dmchain.chain.genesis_staking import GenesisStaking, GenesisValidator
 from dmchain.chain.primitives.crypto import PrivateKey, keccak
 from dmchain.chain.primitives.types import Address
+from dmchain.chain.staking.parameters import StakingParameters
 from tests.contracts.chain import ACCOUNTS, Chain, to_bytes
 from tests.contracts.drawing import seal
 from tests.contracts.payment_world import make_cid
@@ -43,7 +44,7 @@ VALIDATOR_STAKE = 10**12
 
 
 class World:
-    """A data set that `provider`, a validator too if there are any, sells; `consumer` and others buy; jurors have staked 10,000 each."""
+    """A data set that `provider` sells, who is a validator if there is one; `consumer` and others buy; jurors have staked 10,000 each."""
 
     def __init__(self, *, has_validator: bool = True, **changed: int) -> None:
         accounts = ACCOUNTS

@@ -111,7 +111,7 @@ def test_what_does_not_divide_goes_to_the_treasury(world: World) -> None:
     number = int(
         world.disputes.open(world.buy(world.consumer), EVIDENCE, sender=world.consumer, value=BOND + 303).value
     )
-    first, second, silent = world.draw_apart(number)
+    first, second, _ = world.draw_apart(number)
     world.vote(number, {first: PROVIDER, second: PROVIDER})
     world.execute(number)
     # 303 and 800
