@@ -44,7 +44,7 @@ VALIDATOR_STAKE = 10**12
 
 
 class World:
-    """A data set that `provider` sells, who is a validator if there is one; `consumer` and others buy; jurors have staked 10,000 each."""
+    """A data set that `provider`, who may be a validator, sells to `consumer` and others; seven jurors of 10,000 each."""
 
     def __init__(self, *, has_validator: bool = True, **changed: int) -> None:
         accounts = ACCOUNTS
