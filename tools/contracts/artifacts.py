@@ -24,7 +24,9 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from tools.contracts.compiler import (
@@ -33,6 +35,7 @@ from tools.contracts.compiler import (
     WELL_KNOWN,
     CompilationFailed,
     Compiled,
+    Solc,
     collect_sources,
     compile_contract,
 )
@@ -106,13 +109,20 @@ def build(names: list[str]) -> tuple[dict[str, str], list[str]]:
     texts: dict[str, str] = {}
     problems: list[str] = []
 
+    idle: SimpleQueue[Solc] = SimpleQueue()
+
     def compile_one(name: str) -> dict[str, Any] | CompilationFailed:
+        solc = idle.get()
         try:
-            return make_artifact(compile_contract(name))
+            return make_artifact(compile_contract(name, solc=solc))
         except CompilationFailed as error:
             return error
+        finally:
+            idle.put(solc)
 
-    with ThreadPoolExecutor(PROCESSES) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(PROCESSES) as pool:
+        for _ in range(PROCESSES):
+            idle.put(stack.enter_context(Solc()))
         for name, outcome in zip(names, pool.map(compile_one, names), strict=True):
             if isinstance(outcome, CompilationFailed):
                 problems.append(f"{name}: {outcome}")

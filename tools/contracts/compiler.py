@@ -16,6 +16,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,8 +28,9 @@ PROJECT = Path(__file__).resolve().parent
 REPOSITORY = PROJECT.parent.parent
 CONTRACTS = REPOSITORY / "dmchain" / "marketplace_vm" / "contracts"
 CACHE = REPOSITORY / ".setup" / "contracts"
+CACHE_FORMAT = 2
+"""Changes when what a cached file holds does."""
 PACKAGE_PREFIX = "dmchain/"
-COMPILE_TIMEOUT_S = 180
 
 SETTINGS: dict[str, Any] = {
     "optimizer": {"enabled": True, "runs": 200},
@@ -48,11 +50,14 @@ OUTPUTS = [
     "evm.methodIdentifiers",
 ]
 
+INTERFACE_OUTPUTS = ["abi", "devdoc", "userdoc", "evm.methodIdentifiers"]
+
 _IMPORT = re.compile(r'^\s*import\s+(?:[^"\']*\sfrom\s+)?["\']([^"\']+)["\']', re.MULTILINE)
-_RUN_SOLC = (
-    "const solc=require('solc');let t='';process.stdin.on('data',d=>t+=d)"
-    ".on('end',()=>process.stdout.write(solc.compile(t)))"
+_SERVE_SOLC = (
+    "const solc=require('solc');require('readline').createInterface({input:process.stdin})"
+    ".on('line',line=>process.stdout.write(JSON.stringify(JSON.parse(solc.compile(line)))+'\\n'))"
 )
+"""A line of standard JSON in, a line of it out."""
 
 
 class CompilationFailed(Exception):
@@ -138,57 +143,68 @@ def collect_sources(unit: str) -> dict[str, str]:
 
 
 def make_request(unit: str, outputs: list[str] | None = None) -> dict[str, Any]:
-    """The standard JSON input that compiles the contracts of one source unit."""
+    """The standard JSON input that compiles the contracts of one source unit, and describes its interface."""
+    sources = collect_sources(unit)
+    selection = {unit: {"*": outputs or OUTPUTS}}
+    interface = interface_of(unit)
+    if interface in sources:
+        selection[interface] = {"*": INTERFACE_OUTPUTS}
     return {
         "language": "Solidity",
-        "sources": {name: {"content": text} for name, text in collect_sources(unit).items()},
-        "settings": {**SETTINGS, "outputSelection": {unit: {"*": outputs or OUTPUTS}}},
+        "sources": {name: {"content": text} for name, text in sources.items()},
+        "settings": {**SETTINGS, "outputSelection": selection},
     }
 
 
-def compile_unit(unit: str) -> dict[str, Compiled]:
-    """All contracts of one source unit by name.
+def interface_of(unit: str) -> str:
+    """Where the interface of a contract of the package is, if it has one."""
+    return f"{PACKAGE_PREFIX}interfaces/I{unit.removeprefix(PACKAGE_PREFIX)}"
 
-    Raises CompilationFailed with solc's text, ToolchainUnavailable without Node.js or npm.
+
+def compile_unit(unit: str, solc: Solc | None = None) -> dict[str, Compiled]:
+    """All contracts of one source unit by name; in a process of its own unless `solc` is given.
+
+    A contract that has an interface ``I<Name>`` gets what only that declares too: some delegate a part of it to a second
+    contract. Raises CompilationFailed with solc's text, ToolchainUnavailable without Node.js or npm.
     """
     install_modules()
     request = json.dumps(make_request(unit), sort_keys=True)
-    key = hashlib.sha256(f"{compiler_version()}\n{request}".encode()).hexdigest()
+    key = hashlib.sha256(f"{CACHE_FORMAT} {compiler_version()}\n{request}".encode()).hexdigest()
     cached = CACHE / f"{Path(unit).stem}-{key[:32]}.json"
     if not cached.exists():
-        answer = run_solc(request)
+        answer = run_solc(request) if solc is None else solc.compile(request)
         cached.parent.mkdir(parents=True, exist_ok=True)
-        partial = cached.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps({"contracts": answer["contracts"][unit], "warnings": warnings_of(answer)}))
+        partial = cached.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        partial.write_text(json.dumps(answer["contracts"]))
         partial.replace(cached)
-    contracts = json.loads(cached.read_text())["contracts"]
-    return {name: Compiled(name, unit, output) for name, output in contracts.items()}
+    contracts = json.loads(cached.read_text())
+    found = {name: Compiled(name, unit, output) for name, output in contracts[unit].items()}
+    stem = Path(unit).stem
+    declared = contracts.get(interface_of(unit), {}).get(f"I{stem}")
+    if declared is not None:
+        found[stem] = _with_interface(found[stem], declared)
+    return found
 
 
-def compile_contract(name: str, folders: tuple[Path, ...] = ()) -> Compiled:
+def compile_contract(name: str, folders: tuple[Path, ...] = (), solc: Solc | None = None) -> Compiled:
     """The contract `name` from the package's sources, or from one of `folders`, or from OpenZeppelin's.
 
-    A name with a slash is a source unit, for instance ``@openzeppelin/contracts/mocks/ERC1271WalletMock.sol``. A contract
-    that has an interface ``I<name>`` gets what only that declares too: some delegate a part of it to a second contract.
+    A name with a slash is a source unit, for instance ``@openzeppelin/contracts/mocks/ERC1271WalletMock.sol``.
     """
     if "/" in name:
-        return compile_unit(name)[Path(name).stem]
-    interface = CONTRACTS / "interfaces" / f"I{name}.sol"
+        return compile_unit(name, solc)[Path(name).stem]
     for folder in (CONTRACTS, CONTRACTS / "interfaces", *folders):
         if (folder / f"{name}.sol").exists():
-            compiled = compile_unit(unit_name(folder / f"{name}.sol"))[name]
-            if folder == CONTRACTS and interface.exists():
-                return _with_interface(compiled, compile_unit(unit_name(interface))[f"I{name}"])
-            return compiled
+            return compile_unit(unit_name(folder / f"{name}.sol"), solc)[name]
     if name in WELL_KNOWN:
-        return compile_unit(WELL_KNOWN[name])[name]
+        return compile_unit(WELL_KNOWN[name], solc)[name]
     places = ", ".join(str(each.relative_to(REPOSITORY)) for each in (CONTRACTS, *folders))
     raise CompilationFailed(f"no {name}.sol in {places}")
 
 
-def _with_interface(compiled: Compiled, interface: Compiled) -> Compiled:
+def _with_interface(compiled: Compiled, declared: dict[str, Any]) -> Compiled:
     """The contract with the functions, events, errors and documentation that its interface alone declares."""
-    own, declared = compiled.output, interface.output
+    own = compiled.output
     known = {_identity(item) for item in own["abi"]}
     added = [item for item in declared["abi"] if _identity(item) not in known]
     identifiers = {**declared["evm"]["methodIdentifiers"], **own["evm"]["methodIdentifiers"]}
@@ -217,24 +233,50 @@ WELL_KNOWN = {
 """Contracts of OpenZeppelin that are deployed as they are."""
 
 
+class Solc:
+    """A compiler process: loading it takes as long as a small contract, and its code gets faster as it runs.
+
+    A context manager; used by one thread at a time.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Solc:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+    def compile(self, request: str) -> dict[str, Any]:
+        """Compile standard JSON (one line); raises CompilationFailed when there are errors."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [find_node(), "-e", _SERVE_SOLC],
+                cwd=PROJECT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(request + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise CompilationFailed(f"solc stopped with status {self._process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
+        errors = [each["formattedMessage"] for each in answer.get("errors", ()) if each["severity"] == "error"]
+        if errors:
+            raise CompilationFailed("\n".join(errors))
+        return answer
+
+
 def run_solc(request: str) -> dict[str, Any]:
     """One run of the compiler; raises CompilationFailed when there are errors."""
-    done = subprocess.run(
-        [find_node(), "-e", _RUN_SOLC],
-        cwd=PROJECT,
-        input=request,
-        capture_output=True,
-        text=True,
-        timeout=COMPILE_TIMEOUT_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise CompilationFailed(f"solc stopped: {done.stderr[-2000:]}")
-    answer: dict[str, Any] = json.loads(done.stdout)
-    errors = [each["formattedMessage"] for each in answer.get("errors", ()) if each["severity"] == "error"]
-    if errors:
-        raise CompilationFailed("\n".join(errors))
-    return answer
+    with Solc() as solc:
+        return solc.compile(request)
 
 
 def warnings_of(answer: dict[str, Any]) -> list[str]:
