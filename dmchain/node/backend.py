@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import dmchain
 from dmchain.chain.blockchain import ChainView, ExecutedBlock
@@ -54,7 +55,9 @@ from dmchain.rpc.backend import (
     SyncStatus,
     TransactionRecord,
 )
-from dmchain.rpc.errors import TooManyResults
+from dmchain.rpc.errors import PrunedHistory, TooManyResults
+
+T = TypeVar("T")
 
 CLIENT_NAME = "dmchain"
 TIP_BLOCKS = 20
@@ -147,27 +150,32 @@ class ChainBackend:
         return self.view.blocks.height_of(block_hash)
 
     def header(self, height: int) -> Header | None:
-        return self.view.blocks.header(height)
+        blocks = self.view.blocks
+        return _found(blocks.header(height), blocks, height)
 
     def block(self, height: int) -> BlockRecord | None:
-        block = self.view.blocks.block(height)
+        blocks = self.view.blocks
+        block = _found(blocks.block(height), blocks, height)
         return None if block is None else block_record(block)
 
     def raw_block(self, height: int) -> bytes | None:
-        block = self.view.blocks.block(height)
+        blocks = self.view.blocks
+        block = _found(blocks.block(height), blocks, height)
         return None if block is None else block.encode()
 
     def transactions(self, height: int) -> Sequence[Transaction] | None:
-        body = self.view.blocks.body(height)
+        blocks = self.view.blocks
+        body = _found(blocks.body(height), blocks, height)
         return None if body is None else [self._recognise(tx) for tx in body.transactions()]
 
     def _recognise(self, transaction: Transaction) -> Transaction:
         return recognise_impersonated(transaction) if self._is_devnet else transaction
 
     def receipts(self, height: int) -> Sequence[ReceiptRecord] | None:
-        block, receipts = self.view.blocks.block(height), self.view.blocks.receipts(height)
+        blocks = self.view.blocks
+        block, receipts = blocks.block(height), blocks.receipts(height)
         if block is None or receipts is None:
-            return None
+            return _found(None, blocks, height)
         for tx in block.transactions:
             self._recognise(tx)
         return receipt_records(block, receipts)
@@ -199,6 +207,8 @@ class ChainBackend:
 
     def logs(self, query: LogQuery, max_results: int, stop: StopFlag) -> Sequence[LogRecord]:
         blocks = self.view.blocks
+        if query.last > 0:
+            _check_kept(blocks, max(query.first, 1))
         found: list[LogRecord] = []
         for height in _candidate_heights(blocks, query, stop):
             found.extend(_matching_logs(blocks, height, query))
@@ -212,7 +222,7 @@ class ChainBackend:
         if height == self._chain.head.number + 1:
             excess = compute_excess_blob_gas(self._chain.head)
             return BlockFees(self._producer.next_base_fee(), compute_blob_base_fee(excess), max_blob_gas)
-        header = self.header(height)
+        header = self.header(height)  # raises PrunedHistory
         if header is None:
             raise InvariantBroken(f"fees asked for block {height}, the head is {self._chain.head.number}")
         blob_fee = compute_blob_base_fee(header.excess_blob_gas or 0)
@@ -327,6 +337,19 @@ class ChainBackend:
         self._pending.invalidate()
         for observer in list(self._observers):
             observer.chain_reverted(height)
+
+
+def _found(part: T | None, blocks: BlockReader, height: int) -> T | None:
+    """A part of a block, None where there is no such block; raises PrunedHistory where there was one."""
+    if part is None and height > 0:
+        _check_kept(blocks, height)
+    return part
+
+
+def _check_kept(blocks: BlockReader, height: int) -> None:
+    earliest = blocks.earliest()
+    if height < earliest:
+        raise PrunedHistory(height, earliest)
 
 
 def recognise_impersonated(transaction: Transaction) -> Transaction:

@@ -143,8 +143,7 @@ class Monitor:
 
 def _of_consensus(validator: ValidatorNode, head: int) -> list[Family]:
     view, manager = validator.view, validator.manager
-    status, peers, counts = view.consensus(), view.peers(), validator.manager.counters
-    tip = max([peer.height for peer in peers], default=0)
+    status, peers, counts, sync = view.consensus(), view.peers(), validator.manager.counters, validator.sync
     total = sum([each.power for each in status.validators])
     own = sum([each.power for each in status.validators if each.address == status.address])
     families = [
@@ -158,7 +157,9 @@ def _of_consensus(validator: ValidatorNode, head: int) -> list[Family]:
         gauge("dmchain_validators", "Validators of the epoch.", len(status.validators)),
         gauge("dmchain_voting_power", "Their voting power.", total),
         gauge("dmchain_own_voting_power", "This node's share of it.", own),
-        gauge("dmchain_sync_behind_blocks", "How far peers say they are ahead.", max(0, tip - head)),
+        gauge("dmchain_sync_active", "1 while block sync moves the head, 0 once consensus does.", int(sync.is_syncing)),
+        gauge("dmchain_sync_target_height", "Where the chain is, as peers say.", max(head, sync.target)),
+        gauge("dmchain_sync_behind_blocks", "How far that is ahead.", max(0, sync.target - head)),
         gauge("dmchain_healthy", "0 when /health answers 503.", int(view.problem() is None)),
         Family(
             "dmchain_peers",

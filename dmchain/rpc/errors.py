@@ -119,6 +119,18 @@ class StateUnavailable(RpcError):
         )
 
 
+class PrunedHistory(RpcError):
+    """A block that is older than what this node has: it began with a snapshot. Code and text as in geth (EIP-4444)."""
+
+    code = PRUNED_HISTORY
+
+    def __init__(self, height: int, oldest: int) -> None:
+        super().__init__(
+            f"pruned history unavailable: block {height}, the oldest kept is {oldest}",
+            hint="ask a node that has synced all blocks",
+        )
+
+
 class BlockNotFound(RpcError):
     """A method that cannot answer null was asked about a block that does not exist."""
 

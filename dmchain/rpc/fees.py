@@ -69,7 +69,8 @@ def get_fee_history(context: Context, count: int, newest: BlockNumber, percentil
     last = get_height(chain, newest)
     if last is None:
         raise BlockNotFound(f"request beyond head block: requested {newest}, head {chain.head().number}")
-    count = min(count, context.limits.max_fee_history_blocks, last + 1)
+    oldest = chain.history().oldest_receipts
+    count = min(count, context.limits.max_fee_history_blocks, max(last + 1 - oldest, 0))
     if count == 0:
         return {"oldestBlock": "0x0", "gasUsedRatio": None}
     return Work(lambda: compute_fee_history(context, last - count + 1, last, percentiles))

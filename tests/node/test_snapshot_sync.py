@@ -40,7 +40,13 @@ def test_a_fresh_node_begins_with_a_snapshot_and_goes_on_with_blocks(network: li
     sent = newcomer.call("eth_sendRawTransaction", transfer(3, 12))
     for validator in network:
         wait_until_mined(validator, sent)
-    assert newcomer.call("eth_getBlockByNumber", "0x1", True) is None
+    for method, block in (("eth_getBlockByNumber", "0x1"), ("eth_getBlockReceipts", "0x2")):
+        with pytest.raises(AssertionError, match=r"4444.*pruned history unavailable"):
+            newcomer.call(method, block, *([True] if method == "eth_getBlockByNumber" else []))
+    assert newcomer.call("eth_getBlockByNumber", "0x0", True)["number"] == "0x0"
+    fees = newcomer.call("eth_feeHistory", "0x400", "latest", [50])
+    assert int(fees["oldestBlock"], 16) >= 5
+    assert newcomer.call("eth_syncing") is False
     oldest = int(newcomer.call("eth_capabilities")["blocks"]["oldestBlock"], 16)
     assert oldest in (5, 10)
     agree_from(network, oldest)

@@ -153,8 +153,7 @@ class Restorer:
         if commit is not None:
             facts = Stored.decode(self._head_record).facts
             self._put(schema.record_key(header.number), Stored(facts, commit).encode())
-        if self._first_header:
-            self._put_block(Block(genesis, (), ()), (), b"")
+        self._put_block(Block(genesis, (), ()), (), b"")  # of a young chain the header is there, and no body
         self._flush()
         self._store.write(
             [

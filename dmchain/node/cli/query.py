@@ -55,9 +55,13 @@ def _describe_node(info: dict[str, Any]) -> dict[str, Any]:
         "up": f"{int(info['uptimeSeconds'], 16)} s",
         "health": info["problem"] or "well",
     }
-    if consensus:
+    if info["syncing"]:
+        start, current, highest = (int(info["syncing"][f"{name}Block"], 16) for name in ("starting", "current", "highest"))
+        rows["syncing"] = f"block {current} of {highest}, from {start}"
+    elif consensus:
         where = "waits for work" if consensus["round"] is None else f"round {int(consensus['round'], 16)}"
         rows["consensus"] = f"height {int(consensus['height'], 16)}, {where}, {consensus['step']}"
+    if consensus:
         rows["epoch"] = int(consensus["epoch"], 16)
     return rows
 

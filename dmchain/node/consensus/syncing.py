@@ -104,12 +104,17 @@ class Syncing:
         """Whether block sync moves the head. It may be that there is nothing to fetch."""
         return self.host.is_syncing
 
+    @property
+    def target(self) -> int:
+        """Where the chain is, as far as peers can be believed."""
+        return self.host.machine.target
+
     def status(self) -> SyncStatus | None:
         """None while consensus runs, and while no peer claims to have more."""
-        head, machine = self._app.chain.head.number, self.host.machine
-        if not self.is_syncing or machine.target <= head:
+        head = self._app.chain.head.number
+        if not self.is_syncing or self.target <= head:
             return None
-        return SyncStatus(self._starting, head, machine.target)
+        return SyncStatus(self._starting, head, self.target)
 
     # -- what peers and consensus tell ---------------------------------------------------------------------------
     def peer_status(self, peer: int, status: Status, validator: Address | None) -> None:
@@ -151,7 +156,7 @@ class Syncing:
 
     def _consider_gathering(self, height: int) -> None:
         """Far from the end, several blocks go to the disk at once. Nobody executes anything now."""
-        if self._store is not None and not self._is_gathering and self.host.machine.target - height >= MAX_GATHERED:
+        if self._store is not None and not self._is_gathering and self.target - height >= MAX_GATHERED:
             self._is_gathering = True
             self._written_at = trio.current_time()
             self._store.gather()
