@@ -239,6 +239,13 @@ def find_operator(get_storage: GetStorage, consensus: bytes) -> Address | None:
     return load_operator(ReadSlots(get_storage), consensus)
 
 
+def is_candidate(get_storage: GetStorage, consensus: bytes) -> bool:
+    """Whether the consensus key's validator has a seat, from which it may be chosen when it is not in jail."""
+    slots = ReadSlots(get_storage)
+    operator = load_operator(slots, consensus)
+    return operator is not None and load_profile(slots, operator).seat > 0
+
+
 def read_onions(get_storage: GetStorage, consensus: bytes) -> Onions:
     """The randao onions of a consensus key; all zero when it has none, or nobody registered it."""
     slots = ReadSlots(get_storage)

@@ -13,7 +13,7 @@ from dmchain.chain.primitives.errors import InvariantBroken
 from dmchain.chain.primitives.types import Address
 from dmchain.chain.staking.epochs import find_epoch, load_members, to_validator_set
 from dmchain.chain.staking.layout import Onions
-from dmchain.chain.staking.readers import is_punishable, read_onions
+from dmchain.chain.staking.readers import is_candidate, is_punishable, read_onions
 from dmchain.chain.staking.slots import GetStorage, ReadSlots, load_parameters
 from dmchain.marketplace_vm.state import read_slot
 
@@ -58,6 +58,10 @@ class Epochs(Protocol):
 
     def onions(self, consensus: Address) -> Onions:
         """The randao onions of a consensus key at the head; all zero when it has none."""
+        ...
+
+    def may_validate(self, consensus: Address) -> bool:
+        """Whether the key is of the set after the head or the next one, or of a candidate with a seat."""
         ...
 
 
@@ -115,6 +119,13 @@ class StateEpochs:
 
     def onions(self, consensus: Address) -> Onions:
         return read_onions(_storage_of(self._chain.view), consensus)
+
+    def may_validate(self, consensus: Address) -> bool:
+        view = self._chain.view
+        height = view.head.number + 1
+        if any(self.at(each).validators.index_of(consensus) is not None for each in (height, height + 1)):
+            return True
+        return is_candidate(_storage_of(view), consensus)
 
 
 def _storage_of(view: ChainView) -> GetStorage:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Protocol, TypeAlias
@@ -83,8 +83,8 @@ class Journal(Protocol):
 class Observation:
     """How a validator that has lost its journal learns when it may sign again (chain.consensus.observer)."""
 
-    def __init__(self, own: Address, validator_of: Mapping[Address, Address]) -> None:
-        """`validator_of`: consensus address by node id, as genesis tells it."""
+    def __init__(self, own: Address, validator_of: Callable[[Address], Address | None]) -> None:
+        """`validator_of`: the consensus address that a node, named by its id, has proved to hold."""
         self.period = ObserverPeriod(own)
         self.validator_of = validator_of
         self.tips: dict[Address, int] = {}
@@ -213,9 +213,10 @@ class ConsensusHost:
     def note_tip(self, node_id: Address, height: int) -> None:
         """A peer says that it has decided a height."""
         observer = self._observer
-        if observer is None or node_id not in observer.validator_of:
+        validator = None if observer is None else observer.validator_of(node_id)
+        if observer is None or validator is None:
             return
-        observer.tips[observer.validator_of[node_id]] = height
+        observer.tips[validator] = height
         self._look_whether_observed()
 
     def _look_whether_observed(self) -> None:

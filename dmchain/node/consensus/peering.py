@@ -9,17 +9,19 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+import trio
+
 from dmchain.chain.primitives.transaction import Transaction
-from dmchain.chain.primitives.types import ZERO_HASH, Address
+from dmchain.chain.primitives.types import ZERO_HASH
 from dmchain.chain.sync.serving import select_blocks
 from dmchain.chain.sync.verify import WireBlock
 from dmchain.node.consensus.application import Application
 from dmchain.node.consensus.host import ConsensusHost
+from dmchain.node.consensus.identities import Identities
 from dmchain.node.consensus.syncing import Syncing
 from dmchain.node.consensus.transactions import MAX_HASHES, SCORE_FAULT, TransactionGossip
 from dmchain.node.light_peers import serve_light_block
 from dmchain.node.network.errors import RequestFailed
-from dmchain.node.network.identity import NodeId
 from dmchain.node.network.messages import (
     MAX_REPLY_BYTES,
     Blocks,
@@ -39,6 +41,8 @@ from dmchain.node.network.messages import (
     Request,
     Status,
     TransactionHashes,
+    ValidatorRecord,
+    ValidatorRecords,
 )
 from dmchain.node.network.peer import Peer
 from dmchain.node.network.peers import PeerManager
@@ -48,6 +52,8 @@ log = logging.getLogger("dmchain.peering")
 
 MAX_BLOCKS: Final = 256
 """In one reply: as many as block sync asks for."""
+IDENTITY_SECONDS: Final = 2.0
+"""Between two looks at whether this node has to say who it is, and whom to stay connected to."""
 SCORE_FALSE_BLOCK: Final = 100
 """A block that is none, or with a commit that is none: nobody has signed that by mistake."""
 SCORE_EMPTY_CLAIM: Final = 25
@@ -65,10 +71,10 @@ class Peering:
         self,
         app: Application,
         submit: Callable[[Transaction], object],
-        validator_of: Callable[[NodeId], Address | None],
+        identities: Identities,
         snapshots: SnapshotServer | None = None,
     ) -> None:
-        """`validator_of`: the consensus address that a node has proved to hold. `snapshots` are served to peers."""
+        """`identities`: who of the peers is which validator. `snapshots` are served to peers."""
         self._app = app
         self.transactions = TransactionGossip(
             lambda: app.producer.pool,
@@ -76,7 +82,7 @@ class Peering:
             lambda: list(self._peers.values()),
             lambda peers, message: self.manager.send_to(peers, message),
         )
-        self._validator_of = validator_of
+        self._identities = identities
         self._snapshots = snapshots
         self._peers: dict[int, Peer] = {}
 
@@ -109,7 +115,10 @@ class Peering:
 
     def status(self) -> Status:
         view = self._app.chain.view
-        return Status(view.head.number, view.head.hash, view.blocks.earliest())
+        earliest = view.blocks.earliest()
+        if earliest > 1 and self._app.seen_commit(earliest) is None:
+            earliest += 1  # a snapshot came without the commit of its block
+        return Status(view.head.number, view.head.hash, earliest)
 
     # -- what block sync asks ------------------------------------------------------------------------------------
     async def ask(self, peer: int, message: Request) -> Reply:
@@ -135,11 +144,37 @@ class Peering:
         log.debug("connected", extra={"peer": "0x" + peer.node_id.hex()})
         if peer.status is not None:
             self._note_claim(peer, peer.status)
+        for records in self._identities.all_records():
+            peer.send(ValidatorRecords(records))
         self.transactions.greet(peer)
+
+    # -- who is who ----------------------------------------------------------------------------------------------
+    async def run_identities(self) -> None:
+        """Say who this node is, and stay connected to validators wherever they say they are."""
+        while True:
+            own = self._identities.renew()
+            if own is not None:
+                self.manager.broadcast(ValidatorRecords((own,)))
+            begin, end = self._identities.retarget()
+            for target in end:
+                self.manager.stop_keeping(target.endpoint)
+            for target in begin:
+                self.manager.keep(target)
+            await trio.sleep(IDENTITY_SECONDS)
+
+    def _learn(self, sender: Peer, news: tuple[ValidatorRecord, ...]) -> None:
+        """Pass on what is new of validators, and see what those that are connected have said before."""
+        if not news:
+            return
+        self.manager.broadcast(ValidatorRecords(news), except_for=sender)
+        nodes = {record.node_id for record in news}
+        for peer in list(self._peers.values()):
+            if peer.node_id in nodes and peer.status is not None:
+                self._note_claim(peer, peer.status)
 
     def _note_claim(self, peer: Peer, status: Status) -> None:
         self.host.note_tip(peer.node_id, status.height)
-        self.sync.peer_status(peer.number, status, self._validator_of(peer.node_id))
+        self.sync.peer_status(peer.number, status, self._identities.validator_of(peer.node_id))
 
     def on_gone(self, peer: Peer, reason: str) -> None:
         self._peers.pop(peer.number, None)
@@ -151,6 +186,8 @@ class Peering:
         match message:
             case ConsensusMessage(payload) | ConsensusBody(payload):
                 await self.host.receive(peer.number, payload)
+            case ValidatorRecords(records):
+                self._learn(peer, self._identities.take(records))
             case NewTransactions(raw):
                 await self.transactions.take_new(peer, raw)
             case TransactionHashes(hashes):

@@ -40,10 +40,10 @@ class ConsensusView:
         peers: PeerTable,
         *,
         node_id: NodeId,
-        validator_of: Mapping[Address, Address],
+        node_of: Callable[[Address], NodeId | None],
         sync_status: Callable[[], SyncStatus | None],
     ) -> None:
-        """`validator_of`: consensus address by node id, for those whose genesis entry says where they listen.
+        """`node_of`: the node that votes with a consensus address, None when that is not known.
         `sync_status`: of block sync, None while there is nothing to fetch."""
         self.node_id = node_id
         self._chain = chain
@@ -51,7 +51,7 @@ class ConsensusView:
         self._core = core
         self._peers = peers
         self.sync_status = sync_status
-        self._node_of = {validator: node for node, validator in validator_of.items()}
+        self._node_of = node_of
         self._operators: dict[Address, Address] = {}
         """By consensus address; a key never changes hands."""
 
@@ -120,7 +120,7 @@ class ConsensusView:
         if machine is not None and machine.validators.hash == epoch.validators.hash:
             proposer = epoch.validators.validators[machine.proposer(max(round, 0))].address
         return ConsensusStatus(
-            height=self._core.height,
+            height=self._chain.head.number + 1 if machine is None else self._core.height,
             round=round,
             step=self.step.name.lower(),
             epoch=epoch.number,
@@ -140,7 +140,7 @@ class ConsensusView:
     def _connected(self, address: Address) -> bool | None:
         if address == self._core.address:
             return True
-        node = self._node_of.get(address)
+        node = self._node_of(address)
         return None if node is None else node in self._peers.peers
 
     def _operator(self, address: Address) -> Address:

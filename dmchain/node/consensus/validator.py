@@ -25,6 +25,7 @@ from dmchain.node.backend import ChainBackend, client_version
 from dmchain.node.consensus.application import Application
 from dmchain.node.consensus.epochs import StateEpochs
 from dmchain.node.consensus.host import ConsensusHost, Journal, Observation
+from dmchain.node.consensus.identities import Identities, OwnIdentity
 from dmchain.node.consensus.peering import Peering
 from dmchain.node.consensus.status import ConsensusView
 from dmchain.node.consensus.syncing import Syncing, Verifier
@@ -102,6 +103,8 @@ class ValidatorNode:
             )
         around = surroundings or Surroundings()
         self.settings = settings
+        self.endpoint: Endpoint | None = None
+        """Where it listens, once it runs."""
         chain = producer.chain
         genesis_hash = chain.genesis_header.hash
         domain = compute_domain(chain.rules.chain_id, genesis_hash)
@@ -118,15 +121,26 @@ class ValidatorNode:
             reveals=settings.randao,
         )
         self.app.prepare_reveals()
-        validator_of = validators_by_node(genesis.staking)
+        identity = ChainIdentity(chain.rules.chain_id, genesis_hash)
+        targets = (*settings.targets, *genesis_targets(genesis.staking, settings.node_key.address))
+        self.identities = Identities(
+            identity,
+            self.app.epochs,
+            lambda: chain.head.number,
+            validators_by_node(genesis.staking),
+            OwnIdentity(settings.node_key, key, self._advertised),
+            clock=around.clock,
+            allows_loopback=settings.listen is not None and settings.listen.is_loopback,
+            fixed=[target.endpoint for target in targets],
+        )
         snapshots = None if settings.snapshots is None else SnapshotServer(settings.snapshots)
-        self.peering = Peering(self.app, backend.submit_transaction, validator_of.get, snapshots)
+        self.peering = Peering(self.app, backend.submit_transaction, self.identities, snapshots)
         self.journal: Journal | None = None
         observer = None
         if key is not None:
             self.journal = around.journal or _open_journal(settings, own)
             if self.journal.sign_from is None:
-                observer = Observation(own, validator_of)
+                observer = Observation(own, self.identities.validator_of)
         self.host = ConsensusHost(
             self.app,
             checker,
@@ -154,12 +168,12 @@ class ValidatorNode:
         self.manager = PeerManager(
             around.network,
             NodeKey(settings.node_key),
-            ChainIdentity(chain.rules.chain_id, genesis_hash),
+            identity,
             PeersConfig(
                 listen=settings.listen,
                 advertise=settings.advertise,
                 sequence=int(around.clock()),
-                targets=(*settings.targets, *genesis_targets(genesis.staking, settings.node_key.address)),
+                targets=targets,
                 software=client_version(),
                 file=settings.peer_file,
             ),
@@ -175,11 +189,10 @@ class ValidatorNode:
             self.host.core,
             self.manager,
             node_id=settings.node_key.address,
-            validator_of=validator_of,
+            node_of=self.identities.node_of,
             sync_status=self.sync.status,
         )
         self._backend = backend
-        self.endpoint: Endpoint | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take part until cancelled; `started()` when the node listens. Raises Halted and StorageError."""
@@ -188,6 +201,7 @@ class ValidatorNode:
             async with trio.open_nursery() as nursery:
                 self.endpoint = await nursery.start(self.manager.run)
                 nursery.start_soon(self.peering.transactions.run)
+                nursery.start_soon(self.peering.run_identities)
                 nursery.start_soon(self.sync.run)
                 nursery.start_soon(self.host.run)
                 task_status.started()
@@ -195,6 +209,15 @@ class ValidatorNode:
             forget()
             if self.journal is not None:
                 self.journal.close()
+
+    def _advertised(self) -> Endpoint | None:
+        """Where others are told to reach this node: what is configured, or where it listens if that is one address."""
+        endpoint = self.settings.advertise or self.settings.listen
+        if endpoint is not None and not endpoint.port and self.endpoint is not None:
+            endpoint = Endpoint(endpoint.host, self.endpoint.port)
+        if endpoint is None or endpoint.ip is None or endpoint.ip.is_unspecified or not endpoint.port:
+            return None
+        return endpoint
 
     def _on_block(self, executed: ExecutedBlock) -> None:
         self.app.producer.on_block(executed)

@@ -29,6 +29,7 @@ from dmchain.node.network.messages import (
     Ping,
     Status,
     TransactionHashes,
+    ValidatorRecords,
 )
 
 
@@ -76,6 +77,7 @@ DEFAULT_TYPE_RATES: Final[Mapping[type, Rate]] = MappingProxyType(
         Ping: Rate(2, 20),
         Disconnect: Rate(1, 1),
         GetPeers: Rate(0.1, 5),
+        ValidatorRecords: Rate(2, 20),  # all at once to a new peer, then single news
         TransactionHashes: Rate(500, 1000),
         GetTransactions: Rate(1000, 2000),
         NewTransactions: Rate(200, 400),  # a node sends 100 a second at most

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final, TypeAlias
 
-from dmchain.chain.primitives.types import Hash32
+from dmchain.chain.primitives.types import Address, Hash32
 from dmchain.node.network.fields import Blob, Field, ListOf, Struct, Text, Uint, fixed
 
 KIB: Final = 1024
@@ -33,6 +33,7 @@ MAX_NEW_BYTES: Final = 64 * KIB
 """Pushed unasked in one message: what is more is announced."""
 MAX_BLOCKS: Final = 1024
 MAX_PEER_RECORDS: Final = 64
+MAX_VALIDATOR_RECORDS: Final = 64
 MAX_COMMIT_BYTES: Final = 64 * KIB
 MAX_MANIFEST_BYTES: Final = 1 * MIB
 MAX_SET_BYTES: Final = 32 * KIB
@@ -56,6 +57,28 @@ class PeerRecord:
     port: int
     sequence: int
     signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorRecord:
+    """Which node votes with a consensus key (an address), and where it listens, if it says so: signed by both keys
+    (validator_records.py). `ip` has 0, 4 or 16 bytes; `sequence` and `expires` are seconds since the epoch."""
+
+    consensus: Address
+    node_id: Address
+    ip: bytes
+    port: int
+    sequence: int
+    expires: int
+    consensus_signature: bytes
+    node_signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorRecords:
+    """Told to new peers, and passed on when one is news."""
+
+    records: tuple[ValidatorRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +249,14 @@ class LightBlockParts:
 
 
 Push: TypeAlias = (
-    Hello | Status | Disconnect | TransactionHashes | NewTransactions | ConsensusMessage | ConsensusBody
+    Hello
+    | Status
+    | Disconnect
+    | ValidatorRecords
+    | TransactionHashes
+    | NewTransactions
+    | ConsensusMessage
+    | ConsensusBody
 )
 Request: TypeAlias = (
     Ping | GetPeers | GetTransactions | GetBlocks | GetSnapshotManifest | GetSnapshotChunk | GetLightBlock
@@ -263,6 +293,19 @@ _RECORD = Struct(
     PeerRecord,
     (("ip", Blob(4, 16)), ("port", Uint(65535)), ("sequence", Uint(2**64 - 1)), ("signature", fixed(65))),
 )
+_VALIDATOR = Struct(
+    ValidatorRecord,
+    (
+        ("consensus", fixed(20)),
+        ("node_id", fixed(20)),
+        ("ip", Blob(0, 16)),
+        ("port", Uint(65535)),
+        ("sequence", Uint(2**63 - 1)),
+        ("expires", Uint(2**63 - 1)),
+        ("consensus_signature", fixed(65)),
+        ("node_signature", fixed(65)),
+    ),
+)
 _BLOCK = Struct(BlockWithCommit, (("block", Blob(1, MAX_BODY_BYTES)), ("commit", Blob(0, MAX_COMMIT_BYTES))))
 
 _P, _Q, _A = Role.PUSH, Role.REQUEST, Role.REPLY
@@ -281,6 +324,9 @@ MESSAGE_TYPES: Final = (
     MessageType(5, GetPeers, _Q, _ASK, 16, answer=Peers),
     MessageType(6, Peers, _A, _ASK, 8 * KIB, (("records", ListOf(_RECORD, 0, MAX_PEER_RECORDS)),)),
     MessageType(7, Refusal, _A, _ASK, 256, _REASON),
+    MessageType(8, ValidatorRecords, _P, _BULK, 16 * KIB, (
+        ("records", ListOf(_VALIDATOR, 1, MAX_VALIDATOR_RECORDS)),
+    )),
     # transactions
     MessageType(16, TransactionHashes, _P, _BULK, 36 * KIB, _HASHES),
     MessageType(17, GetTransactions, _Q, _ASK, 36 * KIB, _HASHES, answer=Transactions),
