@@ -71,7 +71,7 @@ def genesis_document(
             entry["storage"] = {f"0x{slot:064x}": f"0x{value:064x}" for slot, value in account.storage}
         alloc["0x" + address.hex()] = entry
     for address, balance in dict(funded).items():
-        alloc["0x" + address.hex()] = {"balance": hex(balance)}
+        alloc.setdefault("0x" + address.hex(), {})["balance"] = hex(balance)
     forks = ("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul")
     config: dict[str, Any] = {"chainId": chain_id}
     config.update({f"{name}Block": 0 for name in (*forks, "berlin", "london")})

@@ -157,6 +157,12 @@ def test_the_supply_is_shared_to_the_last_unit() -> None:
         assert len(amounts) == count and treasury >= 50_000_000 * COIN
 
 
+def test_hundreds_may_share_the_supply() -> None:
+    holders = tuple([Address(keccak(b"%d" % number)[:20]) for number in range(300)])
+    token = build_market(MarketParameters().with_holders(holders), 1)[PLATFORM_TOKEN]
+    assert len(token.storage) > 3 * len(holders)
+
+
 def test_a_plan_that_does_not_fit_says_which_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "make_plan", lambda parameters: iter([Deploy("TestUSD", (HOLDERS,))]))
     with pytest.raises(PredeployFailed, match="constructor of TestUSD: got 1 arguments"):

@@ -88,6 +88,13 @@ def test_a_dispute_contract_that_was_asked_for_stays() -> None:
     assert "staking" not in genesis_document({}, market=MarketParameters())["dmchain"]
 
 
+def test_funding_the_address_of_a_contract_leaves_its_code() -> None:
+    document = genesis_document({TIMELOCK: 5, CID_REGISTRY: 7}, market=MarketParameters())
+    genesis = parse_genesis(document)
+    for address, balance in ((TIMELOCK, 5), (CID_REGISTRY, 7)):
+        assert genesis.alloc[address].code and genesis.alloc[address].balance == balance
+
+
 def test_many_accounts_do_not_make_many_token_holders() -> None:
     market = devnet_market(devnet_keys(12))
     assert market == DEVNET.with_holders(tuple([key.address for key in devnet_keys(10)]))

@@ -28,7 +28,7 @@ from dmchain.marketplace_vm.precompiles.genesis import make_genesis_accounts
 from dmchain.marketplace_vm.state import FlatState
 from dmchain.marketplace_vm.vm import CancunTransactionContext, DmState, Message, computation_class_for
 
-GAS: Final = 100_000_000
+GAS: Final = 10**12
 """Of each step; genesis has no block to fit in."""
 PROXY: Final = "TransparentUpgradeableProxy"
 
