@@ -19,7 +19,6 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +76,16 @@ class Devnet:
             self._web3 = Web3(HTTPProvider(self.url))
         return self._web3
 
-    def contract(self, interface: str) -> Any:
-        """A native contract as a web3.py contract, by the name of its interface: `ICidRegistry`."""
-        artifact = json.loads(files("dmchain.marketplace_vm").joinpath(f"artifacts/{interface}.json").read_text())
-        return self.web3.eth.contract(self.web3.to_checksum_address(artifact["address"]), abi=artifact["abi"])
+    def contract(self, name: str) -> Any:
+        """A contract of the market as a web3.py contract: `LicenseManager`, or a native one by its interface: `ICidRegistry`.
+
+        Raises KeyError for a name that this devnet does not have.
+        """
+        from dmchain.marketplace_vm.artifacts import load_artifact
+
+        artifact = load_artifact(name)
+        address = artifact.get("address") or self.contracts[name]
+        return self.web3.eth.contract(self.web3.to_checksum_address(address), abi=artifact["abi"])
 
     def snapshot(self) -> str:
         """Remember the chain as it is."""

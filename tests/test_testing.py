@@ -23,6 +23,9 @@ def register(dmchain):
 def test_first(dmchain):
     assert register(dmchain)
 
+def test_the_market_is_there(dmchain):
+    assert dmchain.contract("TestUSD").functions.symbol().call() == "tUSD"
+
 def test_second_finds_the_chain_as_it_was(dmchain):
     assert dmchain.call("eth_blockNumber") == "0x0"
     assert register(dmchain)
@@ -39,7 +42,7 @@ def test_a_project_of_others_needs_no_set_up(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "2 passed" in result.stdout
+    assert "3 passed" in result.stdout
 
 
 def test_a_devnet_that_does_not_start_says_why() -> None:
