@@ -8,7 +8,7 @@ from dmchain.market import Action, Market
 from dmchain.market.models import ProposalState
 from tests.market.world import World
 
-TIMELOCK_DELAY, VOTING_DELAY, VOTING_PERIOD = 2, 1, 10
+TIMELOCK_DELAY, VOTING_DELAY, VOTING_PERIOD = 2, 1, 60
 """Of a devnet's genesis, in seconds."""
 
 

@@ -12,7 +12,7 @@ from tests.market.governing import pass_proposal
 from tests.market.world import World
 
 DEPOSIT = 100 * 10**18
-REVIEW_PERIOD, VOTE_PERIOD = 10, 10
+REVIEW_PERIOD, VOTE_PERIOD = 60, 60
 VOTER_SHARE_BPS = 5_000
 STANDARD = cids.of_content(b"Every label is checked by two people.")
 DATASET = cids.of_content(b"cat, dog, cat")

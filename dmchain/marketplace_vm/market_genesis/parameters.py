@@ -103,11 +103,11 @@ class MarketParameters:
 DEVNET: Final = MarketParameters(
     governance=GovernanceParameters(
         voting_delay=1,
-        voting_period=10,
+        voting_period=MINUTE,
         timelock_delay=2,
         proposal_threshold=0,
-        review_period=10,
-        curation_vote_period=10,
+        review_period=MINUTE,
+        curation_vote_period=MINUTE,
         curation_quorum_bps=100,
     ),
     oracle=OracleParameters(
