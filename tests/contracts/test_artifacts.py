@@ -77,6 +77,16 @@ def test_another_directory_and_a_cold_cache_give_the_same_bytes(tmp_path: Path, 
     assert done.stdout == built["TestUSD"]
 
 
+@pytest.mark.parametrize(
+    ("name", "half"), [("LicenseManager", "LicenseBooks"), ("DisputeResolution", "DisputeSettlement")]
+)
+def test_contracts_in_two_halves_have_one_interface(name: str, half: str) -> None:
+    whole, delegated = committed(name), committed(half)
+    assert delegated["methodIdentifiers"].items() <= whole["methodIdentifiers"].items()
+    names = {item["name"] for item in whole["abi"] if item["type"] == "function"}
+    assert {each.split("(")[0] for each in whole["methodIdentifiers"]} == names
+
+
 def test_the_loader_gives_what_the_files_hold() -> None:
     assert load_artifact("TestUSD") == committed("TestUSD")
     assert load_artifact("ICidRegistry")["address"].endswith("da01")
