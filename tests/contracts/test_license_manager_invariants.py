@@ -369,7 +369,7 @@ def test_money_licences_and_tokens_are_conserved(market: Market, seed: int) -> N
         if action % CHECK_EVERY == 0:
             handler.check()
     print(f"seed {seed}: done {dict(handler.done)}, refused {dict(handler.refused)}")
-    assert handler.done["buy"] > 5
+    assert handler.done["buy"] > 0
     # At the end everybody takes what is theirs, and the vaults keep what is still open.
     for token in handler.tokens.values():
         for vault in (market.manager, market.escrow):
