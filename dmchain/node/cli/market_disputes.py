@@ -60,7 +60,7 @@ def appeal(market: Market, dispute_id: int, evidence: str) -> Any:
 @click.argument("account", required=False, metavar="[ADDRESS]")
 @sending("dmchain market dispute claim 1 --devnet-account 2")
 def claim(market: Market, dispute_id: int, account: str | None) -> Any:
-    """Pay a buyer its part of the compensation; it then waits in `payouts`. Anyone may."""
+    """Pay a buyer its part of the compensation. Anyone may, for anyone."""
     return market.disputes.claim(dispute_id, account)
 
 
@@ -115,7 +115,7 @@ _salt_option = click.option("--salt", metavar="HEX", help="32 bytes of one's own
 @_salt_option
 @sending("dmchain market vote commit 1 consumer --devnet-account 3")
 def commit(market: Market, dispute_id: int, side: str, salt: str | None) -> Any:
-    """Commit to a vote without showing it; again to change it while committing goes on."""
+    """Commit to a vote without showing it, once."""
     return market.disputes.commit(dispute_id, side, salt=salt)
 
 
