@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from dmchain.market.context import Context, call
 from dmchain.market.errors import InvalidInput
 from dmchain.market.inputs import DatasetLike, DurationLike, duration, resolve_dataset
@@ -11,6 +13,9 @@ from dmchain.market.money import ZERO_ADDRESS, Token
 from dmchain.market.payments import check_balance, ensure_allowance
 from dmchain.market.steps import Group, M, Steps, operation
 from dmchain.market.transactions import Receipt, transact
+
+NO_STREAMS: Final = 2**64 - 1
+"""As a minimum."""
 
 
 class Streams(Group[M]):
@@ -42,6 +47,12 @@ class Streams(Group[M]):
         value = yield from _pay(context, offer.token, amount)
         receipt = yield from transact(context, "PaymentStream", "start", offer_id, to, amount, value=value)
         return (yield from _read(context, receipt.event("StreamStarted").arguments["streamId"]))
+
+    @operation
+    def set_minimum(self, offer_id: int, minimum: DurationLike | None) -> Steps[Receipt]:
+        """As the provider, demand that streams by an offer pay for some time at least; None: no streams by it at all."""
+        seconds = NO_STREAMS if minimum is None else duration(minimum)
+        return (yield from transact(self._context, "PaymentStream", "setMinimum", offer_id, seconds))
 
     @operation
     def start_plain(

@@ -233,6 +233,58 @@ def test_a_stream_that_ran_dry_takes_no_top_up(world: StreamWorld) -> None:
         world.streams.topUp(stream_id, PRICE, sender=world.buyer)
 
 
+# -- a minimum
+
+
+def test_a_minimum_has_flowed_the_moment_a_stream_starts(world: StreamWorld) -> None:
+    day = PRICE // 30
+    done = world.streams.setMinimum(OFFER, 86_400, sender=world.provider)
+    assert values(done.event("MinimumChanged")) == (OFFER, 86_400)
+    assert world.streams.minimumOf(OFFER) == 86_400
+    least = PRICE * 86_400 // PERIOD + 1
+    with reverts("DepositTooSmall", least - 1, least):
+        world.start(least - 1)
+    stream_id = world.start()
+    assert world.streams.claims(stream_id) == (day, PRICE - day)
+    assert world.streams.withdraw(stream_id).value == day
+    world.chain.sleep(3_600)
+    with reverts("NothingToWithdraw", stream_id):
+        world.streams.withdraw(stream_id)
+    # Cancelled within the first day, it costs that day; later every second counts as without a minimum.
+    with world.chain.reverted_after():
+        world.streams.cancel(stream_id, sender=world.buyer)
+        assert world.streams.owed(world.usd, world.buyer) == PRICE - day
+        assert not world.licensed(world.buyer)
+    world.chain.sleep(86_400)
+    assert world.streams.claims(stream_id) == (90_000 * PRICE // PERIOD - day, PRICE - 90_000 * PRICE // PERIOD)
+
+
+def test_a_deposit_of_just_the_minimum_flows_at_once(world: StreamWorld) -> None:
+    world.streams.setMinimum(OFFER, 86_400, sender=world.provider)
+    deposit = PRICE * 86_400 // PERIOD + 1
+    stream_id = world.start(deposit)
+    assert world.streams.stream(stream_id).stopsAt == START_TIME + 86_400
+    world.streams.withdraw(stream_id)
+    world.chain.sleep(86_400)
+    world.streams.close(stream_id)
+    assert world.streams.owed(world.usd, world.buyer) == 1
+
+
+def test_streams_that_run_keep_their_minimum_and_plain_ones_have_none(world: StreamWorld) -> None:
+    stream_id, plain = world.start(), world.plain(1, 1, 10)
+    world.streams.setMinimum(OFFER, 86_400, sender=world.provider)
+    assert world.streams.claims(stream_id) == (0, PRICE)
+    assert world.streams.claims(plain) == (0, 10)
+
+
+def test_a_provider_may_refuse_streams(world: StreamWorld) -> None:
+    with reverts("NotDatasetOwner", world.dataset, world.stranger, world.provider):
+        world.streams.setMinimum(OFFER, 1, sender=world.stranger)
+    world.streams.setMinimum(OFFER, 2**64 - 1, sender=world.provider)
+    with reverts("NotStreamable", OFFER):
+        world.start()
+
+
 # -- ending
 
 
@@ -451,6 +503,7 @@ class Handler:
         return self.random.randint(1, len(self.paid_in) + 1)
 
     def start(self) -> None:
+        self.world.streams.setMinimum(OFFER, self.random.choice([0, 0, 3_600, PERIOD // 2]), sender=self.world.provider)
         deposit = self.random.randint(1, 2 * PRICE)
         payer, licensee = self.random.choice(self.payers), self.random.choice(self.payers)
         self.paid_in[self.world.start(deposit, licensee=licensee, sender=payer)] = deposit

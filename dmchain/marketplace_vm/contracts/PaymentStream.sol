@@ -19,11 +19,22 @@ contract PaymentStream is PullPayments, IPaymentStream {
     uint256 private _count;
     mapping(uint256 streamId => Stream) private _streams;
     mapping(bytes32 datasetId => mapping(address licensee => uint256 streamId)) private _active;
+    /// @inheritdoc IPaymentStream
+    mapping(uint256 offerId => uint64 minimum) public minimumOf;
 
     /// @param manager the LicenseManager, on which this contract is a module
     constructor(address manager) {
         if (manager == address(0)) revert InvalidAccount(manager);
         _manager = ILicenseManager(manager);
+    }
+
+    /// @inheritdoc IPaymentStream
+    function setMinimum(uint256 offerId, uint64 minimum) external {
+        bytes32 datasetId = _manager.offer(offerId).datasetId;
+        address owner = CID_REGISTRY.ownerOf(datasetId);
+        if (msg.sender != owner) revert NotDatasetOwner(datasetId, msg.sender, owner);
+        minimumOf[offerId] = minimum;
+        emit MinimumChanged(offerId, minimum);
     }
 
     /// @inheritdoc IPaymentStream
@@ -35,12 +46,15 @@ contract PaymentStream is PullPayments, IPaymentStream {
     {
         if (licensee == address(0)) revert InvalidAccount(licensee);
         ILicenseManager.Offer memory offer = _manager.offer(offerId);
-        if (offer.kind != ILicenseLedger.LicenseKind.Subscription || !_manager.isSellable(offerId)) {
-            revert NotStreamable(offerId);
-        }
+        uint64 minimum = minimumOf[offerId];
+        if (
+            offer.kind != ILicenseLedger.LicenseKind.Subscription ||
+            minimum == type(uint64).max ||
+            !_manager.isSellable(offerId)
+        ) revert NotStreamable(offerId);
         if (LICENSE_LEDGER.hasLicense(offer.datasetId, licensee)) revert LicenseInForce(offer.datasetId, licensee);
         _closeFormer(offer.datasetId, licensee);
-        streamId = _open(offer.token, offer.price, offer.period, deposit);
+        streamId = _open(offer.token, offer.price, offer.period, deposit, minimum);
         Stream storage s = _streams[streamId];
         s.offerId = offerId;
         s.datasetId = offer.datasetId;
@@ -59,7 +73,7 @@ contract PaymentStream is PullPayments, IPaymentStream {
         returns (uint256 streamId)
     {
         if (recipient == address(0) || recipient == address(this)) revert InvalidAccount(recipient);
-        streamId = _open(token, price, period, deposit);
+        streamId = _open(token, price, period, deposit, 0);
         Stream storage s = _streams[streamId];
         s.recipient = recipient;
         _emitStarted(streamId, s);
@@ -162,11 +176,14 @@ contract PaymentStream is PullPayments, IPaymentStream {
     // -- internals
 
     /// @dev Take the deposit and write down what both sorts of streams have in common.
-    function _open(address token, uint128 price, uint64 period, uint128 deposit) private returns (uint256 streamId) {
+    function _open(address token, uint128 price, uint64 period, uint128 deposit, uint64 minimum)
+        private
+        returns (uint256 streamId)
+    {
         if (price == 0 || period == 0) revert InvalidRate(price, period);
         uint64 length = _secondsFor(deposit, price, period);
-        // ceil(price / period) buys the first second
-        if (length == 0) revert DepositTooSmall(deposit, (uint256(price) + period - 1) / period);
+        uint64 needed = minimum == 0 ? 1 : minimum;
+        if (length < needed) revert DepositTooSmall(deposit, (uint256(price) * needed + period - 1) / period);
         _takeIn(token, deposit);
         streamId = ++_count;
         Stream storage s = _streams[streamId];
@@ -178,6 +195,7 @@ contract PaymentStream is PullPayments, IPaymentStream {
         s.period = period;
         s.price = price;
         s.deposit = deposit;
+        s.minimum = minimum;
     }
 
     /// @dev End a stream of which all that is paid out or claimable is `earned`: the rest is the payer's.
@@ -226,7 +244,9 @@ contract PaymentStream is PullPayments, IPaymentStream {
     /// @dev What has flowed of an active stream: from its start each time, so that nothing is rounded twice.
     function _flowed(Stream storage s) private view returns (uint256) {
         uint256 until = block.timestamp < s.stopsAt ? block.timestamp : s.stopsAt;
-        return ((until - s.startedAt) * s.price) / s.period;
+        uint256 elapsed = until - s.startedAt;
+        if (elapsed < s.minimum) elapsed = s.minimum;
+        return (elapsed * s.price) / s.period;
     }
 
     function _claimable(Stream storage s) private view returns (uint256) {

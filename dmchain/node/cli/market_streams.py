@@ -35,6 +35,15 @@ def start(market: Market, offer: str, **options: Any) -> Any:
 
 
 @stream.command()
+@click.argument("offer", type=DATASET, metavar="OFFER|DATASET")
+@click.argument("minimum", metavar="DURATION|none")
+@sending("dmchain market stream minimum 2 1d --devnet-account 1")
+def minimum(market: Market, offer: str, minimum: str) -> Any:
+    """Let streams by an offer pay for some time at least, as the provider; `none` refuses streams."""
+    return market.streams.set_minimum(offer_of(market, offer), None if minimum == "none" else minimum)
+
+
+@stream.command()
 @click.argument("recipient", metavar="ADDRESS")
 @click.option("--rate", required=True, help='"1 USD".')
 @click.option("--per", required=True, help="1h.")

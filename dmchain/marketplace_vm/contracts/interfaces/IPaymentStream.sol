@@ -12,6 +12,9 @@ import {IPullPayments} from "./IPullPayments.sol";
 /// deposit. The stream ends when the deposit does not pay for another whole second; the rest of less than that goes
 /// back to the payer.
 ///
+/// A licence of a second may be all that a buyer of a file needs. So a provider can demand that streams by an offer pay
+/// for some time at least: that much has flowed the moment they start, and comes back to nobody.
+///
 /// Money of a stream by an offer is sent to {ILicenseManager-distribute}. When its data set is retired, or registered
 /// anew by an earlier commitment, the stream is void: nothing more can be withdrawn, and what is still there goes
 /// back to the payer, whoever asks for it. Token 0 is the native coin, times are seconds since the Unix epoch.
@@ -30,6 +33,7 @@ interface IPaymentStream is IPullPayments {
     /// @param withdrawn what has been paid to the recipient's side
     /// @param startedAt when it began to flow
     /// @param stopsAt when it stops or stopped
+    /// @param minimum seconds that count as flowed from the start
     /// @param registeredBlock registration of the data set at the start: another one makes the stream void
     struct Stream {
         uint256 offerId;
@@ -46,6 +50,7 @@ interface IPaymentStream is IPullPayments {
         uint128 price;
         uint128 deposit;
         uint128 withdrawn;
+        uint64 minimum;
     }
 
     event StreamStarted(
@@ -60,6 +65,8 @@ interface IPaymentStream is IPullPayments {
         uint256 period,
         uint64 stopsAt
     );
+    /// @param minimum seconds; type(uint64).max for no streams
+    event MinimumChanged(uint256 indexed offerId, uint64 minimum);
     event StreamToppedUp(uint256 indexed streamId, address indexed by, uint256 added, uint64 stopsAt);
     /// @param refunded credited to the payer, who withdraws it
     /// @param claimable what has flowed and was not withdrawn yet
@@ -74,18 +81,24 @@ interface IPaymentStream is IPullPayments {
     /// @notice Still flowing.
     error StreamFlowing(uint256 streamId, uint64 until);
     error NotParty(uint256 streamId, address caller, address payer, address other);
-    /// @notice Streams need an open offer of a subscription.
+    /// @notice Streams need an offer of a subscription that is for sale, and whose provider does not refuse them.
     error NotStreamable(uint256 offerId);
     /// @notice The account holds a valid licence of the data set.
     error LicenseInForce(bytes32 datasetId, address licensee);
     error DatasetVoid(bytes32 datasetId);
     error DatasetNotVoid(bytes32 datasetId);
-    /// @param given does not pay for one second
+    /// @param given does not pay for one second, or not for the offer's minimum
     error DepositTooSmall(uint256 given, uint256 least);
     /// @notice The deposit pays for longer than the offer allows, or beyond what times can hold.
     error DepositTooLarge(uint256 givenSeconds, uint256 mostSeconds);
+    error NotDatasetOwner(bytes32 datasetId, address caller, address owner);
     error InvalidRate(uint256 price, uint256 period);
     error NothingToWithdraw(uint256 streamId);
+
+    /// @notice Demand that streams by an offer pay for so many seconds at least; type(uint64).max refuses them. Holds
+    /// for streams that start from now on. Only the data set's owner.
+    /// Emits {MinimumChanged}.
+    function setMinimum(uint256 offerId, uint64 minimum) external;
 
     /// @notice Start a stream by an offer. `deposit` is taken from the caller, who is the payer; it needs to have
     /// allowed it to this contract, or send it along if it is native coin. The licensee gets the licence.
@@ -129,6 +142,9 @@ interface IPaymentStream is IPullPayments {
     /// @return forRecipient flowed and not withdrawn
     /// @return forPayer what a cancel would give back; 0 once it ended
     function claims(uint256 streamId) external view returns (uint256 forRecipient, uint256 forPayer);
+
+    /// @notice Seconds that a stream by an offer pays for at least.
+    function minimumOf(uint256 offerId) external view returns (uint64);
 
     /// @notice The stream that pays for an account's licence, 0 if none is active.
     function streamOf(bytes32 datasetId, address licensee) external view returns (uint256 streamId);
