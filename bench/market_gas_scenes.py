@@ -177,7 +177,7 @@ def _measure_quality(meter: Meter, dataset: bytes) -> None:
     for number, operator in enumerate(operators):
         options = {"sender": operator, "value": 10 * COIN}
         meter("QualityOracle", "join", note="an operator", **options) if number == 1 else oracle.join(**options)
-    job = {"metric": METRIC, "job": "completeness", "jobCid": CID}
+    job = {"metric": METRIC, "job": "completeness", "jobCid": b""}
     token, fee = int.from_bytes(dataset, "big"), oracle.parameters().minimumFee
     asker = meter.market.accounts[15]
     request = meter("QualityOracle", "requestQualityCheck", token, job, sender=asker, value=fee).value

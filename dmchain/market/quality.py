@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dmchain.chain.primitives.crypto import keccak
 from dmchain.market import cids
 from dmchain.market.chain import read_draw_header
 from dmchain.market.context import Context, call
@@ -34,7 +35,11 @@ class Quality(Group[M]):
         job_cid: str | bytes | None = None,
         fee: int | str | None = None,
     ) -> Steps[QualityCheck]:
-        """Ask operators to measure a data set; `job` names what they run, the metric's name unless given."""
+        """Ask operators to measure a data set.
+
+        A metric names the job that measures it, so `job` is the metric's text unless the metric is given as a hash. With
+        `job_cid`, a description of the job, the metric is the hash of both (`QualityOracle.metricOf`).
+        """
         context = self._context
         raw = yield from resolve_dataset(context, dataset)
         if fee is None:
@@ -42,7 +47,11 @@ class Quality(Group[M]):
         else:
             value, _ = yield from context.amount(fee, "DM")
         name = job or (metric if isinstance(metric, str) else "")
-        wanted = {"metric": hashed(metric), "job": name, "jobCid": cids.to_optional_bytes(job_cid)}
+        described = cids.to_optional_bytes(job_cid)
+        wanted_metric = hashed(metric)
+        if described and wanted_metric == keccak(name.encode()):
+            wanted_metric = yield from context.read(CONTRACT, "metricOf", name, described)
+        wanted = {"metric": wanted_metric, "job": name, "jobCid": described}
         listing_id = int.from_bytes(raw, "big")
         receipt = yield from transact(context, CONTRACT, "requestQualityCheck", listing_id, wanted, value=value)
         return (yield from _read(context, receipt.event("QualityCheckRequested").arguments["requestId"]))

@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+from eth_abi import encode
 
 from dmchain.chain.primitives.crypto import keccak
 from tests.contracts.chain import ZERO, Chain, Reverted, reverts
@@ -15,7 +16,7 @@ from tests.contracts.payment_world import make_cid
 DATASET = keccak(make_cid(b"data"))
 DATASET_ID = int.from_bytes(DATASET, "big")
 METRIC = keccak(b"completeness")
-JOB = {"metric": METRIC, "job": "completeness", "jobCid": make_cid(b"job")}
+JOB = {"metric": METRIC, "job": "completeness", "jobCid": b""}
 SALT = b"\5" * 32
 NONE, REQUESTED, COMMITTING, REVEALING, FULFILLED, FAILED = range(6)
 TREASURY = "0x" + "77" * 20
@@ -263,7 +264,7 @@ def test_every_step_has_its_time_and_its_people(scene: Scene) -> None:
     first, *others = scene.operators
     with reverts("FeeTooLow", 299, 300):
         oracle.requestQualityCheck(DATASET_ID, JOB, sender=scene.asker, value=299)
-    for broken in ({"metric": bytes(32)}, {"job": ""}, {"job": "x" * 257}, {"jobCid": b"\1" * 129}):
+    for broken in ({"job": ""}, {"job": "x" * 257}, {"jobCid": b"\1" * 129}):
         with reverts("InvalidJob"):
             oracle.requestQualityCheck(DATASET_ID, JOB | broken, sender=scene.asker, value=300)
     with reverts("UnknownDataset"):
@@ -302,6 +303,23 @@ def test_every_step_has_its_time_and_its_people(scene: Scene) -> None:
     oracle.fulfillQualityCheck(number)
     with reverts("WrongStatus", number, FAILED):
         oracle.fulfillQualityCheck(number)
+
+
+def test_a_metric_names_the_job_that_measures_it(scene: Scene) -> None:
+    """Else the seller of data could have the metric of a buyer's escrow measured by a job of its own."""
+    oracle, description = scene.oracle, make_cid(b"job")
+    assert oracle.metricOf("completeness", b"") == METRIC
+    described = keccak(encode(["string", "bytes"], ["completeness", description]))
+    assert oracle.metricOf("completeness", description) == described
+    for job, name in (
+        (JOB | {"jobCid": description}, described),
+        (JOB | {"job": "always 10000"}, keccak(b"always 10000")),
+    ):
+        with reverts("WrongMetric", METRIC, name):
+            oracle.requestQualityCheck(DATASET_ID, job, sender=scene.owner, value=300)
+    job = {"metric": described, "job": "completeness", "jobCid": description}
+    event = oracle.requestQualityCheck(DATASET_ID, job, sender=scene.asker, value=300).event("QualityCheckRequested")
+    assert (event.metric, event.job, event.jobCid) == (described, "completeness", description)
 
 
 def test_a_retired_data_set_is_not_measured_but_what_was_asked_ends_well(scene: Scene) -> None:

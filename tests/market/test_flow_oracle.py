@@ -40,7 +40,7 @@ def assert_conserved(world: World, open_fees: int = 0) -> None:
 
 def ask(world: World, dataset: str, fee: int = FEE) -> QualityCheck:
     """The consumer asks; anybody draws the panel when the block that decides is there."""
-    asked = world.consumer.quality.request(dataset, METRIC, job="count of empty cells", fee=fee)
+    asked = world.consumer.quality.request(dataset, METRIC, fee=fee)
     assert asked.status is RequestStatus.REQUESTED
     assert_conserved(world, fee)
     with pytest.raises(errors.NotFound):

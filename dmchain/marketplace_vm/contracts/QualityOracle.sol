@@ -47,9 +47,11 @@ contract QualityOracle is IQualityOracle, StakePool {
             revert InactiveDataset(datasetId);
         }
         if (
-            job.metric == 0 || bytes(job.job).length == 0 || bytes(job.job).length > MAX_JOB_BYTES
+            bytes(job.job).length == 0 || bytes(job.job).length > MAX_JOB_BYTES
                 || job.jobCid.length > MAX_CID_BYTES
         ) revert InvalidJob();
+        bytes32 measured = metricOf(job.job, job.jobCid);
+        if (job.metric != measured) revert WrongMetric(job.metric, measured);
         uint128 minimumFee = _current().minimumFee;
         if (msg.value < minimumFee) revert FeeTooLow(msg.value, minimumFee);
         _fund(msg.value);
@@ -227,6 +229,11 @@ contract QualityOracle is IQualityOracle, StakePool {
         returns (bytes32)
     {
         return keccak256(abi.encode(block.chainid, address(this), requestId, operator, score, salt));
+    }
+
+    /// @inheritdoc IQualityOracle
+    function metricOf(string calldata job, bytes calldata jobCid) public pure returns (bytes32) {
+        return jobCid.length == 0 ? keccak256(bytes(job)) : keccak256(abi.encode(job, jobCid));
     }
 
     /// @inheritdoc IQualityOracle

@@ -23,8 +23,9 @@ interface IQualityOracle is IStakePool {
         Failed
     }
 
-    /// @param metric what is measured: keccak256 of its name, say keccak256("completeness")
-    /// @param job name of the validation job that operators run
+    /// @param metric what is measured. It names the job, see `metricOf`: whoever agrees on a metric (an escrow's condition)
+    /// has agreed on how it is measured, and nobody can have it measured in another way
+    /// @param job name of the validation job that operators run, say "completeness"; 1 to 256 bytes
     /// @param jobCid binary CID of the job's description and parameters, may be empty; at most 128 bytes
     struct ValidationJob {
         bytes32 metric;
@@ -120,6 +121,8 @@ interface IQualityOracle is IStakePool {
     error InactiveDataset(bytes32 datasetId);
     error FeeTooLow(uint256 fee, uint256 needed);
     error InvalidJob();
+    /// @param expected the metric that the job measures
+    error WrongMetric(bytes32 metric, bytes32 expected);
     error WrongStatus(uint256 requestId, RequestStatus status);
     error NotOnPanel(uint256 requestId, address account);
     error AlreadyCommitted(uint256 requestId, address operator);
@@ -194,6 +197,10 @@ interface IQualityOracle is IStakePool {
         external
         view
         returns (bytes32);
+
+    /// @notice The metric that a job measures: keccak256(bytes(job)) when there is no description, else
+    /// keccak256(abi.encode(job, jobCid)).
+    function metricOf(string calldata job, bytes calldata jobCid) external pure returns (bytes32 metric);
 
     /// @notice The parameters of new requests.
     function parameters() external view returns (Parameters memory);
