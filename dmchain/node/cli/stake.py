@@ -153,7 +153,9 @@ def register(
     arguments = (consensus.public_key, proof, commission, max_commission_change)
     receipt = _submit(client, operator, options, "register", *arguments, value=amount)
     if home is not None:
-        randao_receipt = _submit(client, operator, options, "setRandao", *_make_onion(home, ONION_LAYERS))
+        nonce = None if options["nonce"] is None else options["nonce"] + 1
+        second = {**options, "gas": None, "nonce": nonce}
+        randao_receipt = _submit(client, operator, second, "setRandao", *_make_onion(home, ONION_LAYERS))
         receipt["randaoTransactionHash"] = randao_receipt["transactionHash"]
         receipt["events"] = [*receipt.get("events", ()), *randao_receipt.get("events", ())]
     _report(receipt, as_json)

@@ -180,9 +180,8 @@ async def test_a_polka_that_proves_nothing_is_not_passed_on_with_a_proposal(benc
 async def test_a_proposal_out_of_turn_or_with_another_body_goes_no_further(bench: Bench) -> None:
     right, later = bench.proposal(), bench.proposal(1)
     assert right.block is not None
-    wrong: Any = bench.network.sign(
-        bench.key(later.proposal.validator), replace(later.proposal, round=0, signature=b"")
-    )  # type: ignore[arg-type]
+    unsigned: Any = replace(later.proposal, round=0, signature=b"")
+    wrong: Any = bench.network.sign(bench.key(later.proposal.validator), unsigned)
     bench.take(ProposalMessage(wrong, later.block))
     other = bench.node.validator.app
     body = other.decode(right.block.body)

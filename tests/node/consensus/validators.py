@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import trio
 
@@ -93,13 +94,18 @@ def build_validator(planned: PlannedValidator, genesis: Genesis) -> RunningValid
 class Network:
     """Validators, not started yet but built; `start` runs some."""
 
-    def __init__(self, nursery: trio.Nursery, count: int) -> None:
+    def __init__(self, nursery: trio.Nursery, count: int, staking: Mapping[str, Any] | None = None) -> None:
         self._nursery = nursery
         self._nonce = 0
         self.running: list[RunningValidator] = []
         planned = plan_validators(Path(), [Address(bytes([n + 1]) * 20) for n in range(count)], first_p2p_port=0)
         document = make_genesis(
-            planned, {ACCOUNT.address: 1000 * ETHER}, chain_id=CHAIN_ID, consensus=TIMEOUTS, onion_layers=1_000
+            planned,
+            {ACCOUNT.address: 1_000_000 * ETHER},
+            chain_id=CHAIN_ID,
+            consensus=TIMEOUTS,
+            staking=staking,
+            onion_layers=1_000,
         )
         self.genesis = parse_genesis(json.loads(json.dumps(document)))
         self.nodes = [build_validator(each, self.genesis) for each in planned]
@@ -120,11 +126,14 @@ class Network:
         ids = {node.planned.node_key.address for node in self.running}
         await until(lambda: all(len(ids & node.connected) == len(ids) - 1 for node in self.running), 10, "connected")
 
+    def next_nonce(self) -> int:
+        self._nonce += 1
+        return self._nonce - 1
+
     async def decide(self, number: int = 0, *, seconds: float = 10.0) -> float:
         """Send a transaction to a node and wait until it is in the node's chain; return how long that took."""
         node, began = self.nodes[number], trio.current_time()
-        tx = signed_transfer(self._nonce)
-        self._nonce += 1
+        tx = signed_transfer(self.next_nonce())
         node.backend.submit_transaction(tx)
         await until(lambda: node.backend.transaction(tx.hash).header is not None, seconds, "mined")  # type: ignore[union-attr]
         return trio.current_time() - began
@@ -219,9 +228,9 @@ async def cut(stranger: Stranger) -> None:
 
 
 @asynccontextmanager
-async def open_network(count: int) -> AsyncIterator[Network]:
+async def open_network(count: int, *, staking: Mapping[str, Any] | None = None) -> AsyncIterator[Network]:
     async with trio.open_nursery() as nursery:
-        yield Network(nursery, count)
+        yield Network(nursery, count, staking)
         nursery.cancel_scope.cancel()
 
 
