@@ -254,6 +254,21 @@ def test_without_a_quorum_the_entry_stands_and_nobody_loses(world: World, votes:
         world.curation.claimReward(identifier, small)
 
 
+def test_challenges_that_cost_nothing_do_not_hold_a_deposit_for_ever(world: World) -> None:
+    """Nobody votes; the challenger is back in the same second, and the owner has time to leave all the same."""
+    dataset = world.apply()
+    identifier = world.challenge(dataset)
+    world.chain.sleep(VOTE)
+    world.curation.resolve(identifier)
+    with reverts("ChallengedTooSoon", dataset, STANDARD, world.chain.timestamp + REVIEW):
+        world.challenge(dataset)
+    world.curation.removeEntry(dataset, STANDARD, sender=world.owner)
+    world.curation.withdraw(sender=world.owner)
+    assert world.gain(world.owner) == 0
+    world.apply()  # an application is open to challenges at once
+    world.challenge(dataset)
+
+
 def test_a_tie_keeps_the_entry(world: World) -> None:
     dataset = world.apply()
     identifier = world.challenge(dataset)
@@ -272,6 +287,9 @@ def test_an_accepted_entry_can_be_challenged_again(world: World) -> None:
         world.curation.vote(identifier, True, sender=world.voters[0])
         world.chain.sleep(VOTE)
         world.curation.resolve(identifier)
+        with reverts("ChallengedTooSoon", challengeableFrom=world.chain.timestamp + REVIEW):
+            world.challenge(dataset)
+        world.chain.sleep(REVIEW)
     last = world.challenge(dataset)
     assert last == world.curation.challengeCount() == 3
     world.curation.vote(last, False, sender=world.voters[0])

@@ -28,7 +28,8 @@ contract CurationRegistry is ICurationRegistry, AccessControl, ReentrancyGuardTr
         uint128 deposit;
         uint64 reviewEndsAt;
         uint64 registeredBlock;
-        uint256 challengeId;
+        uint64 challengeId;
+        uint64 challengeableFrom;
     }
 
     struct StoredStandard {
@@ -130,7 +131,8 @@ contract CurationRegistry is ICurationRegistry, AccessControl, ReentrancyGuardTr
             deposit: deposit,
             reviewEndsAt: reviewEndsAt,
             registeredBlock: dataset.registeredBlock,
-            challengeId: 0
+            challengeId: 0,
+            challengeableFrom: 0
         });
         target.datasetIds.add(datasetId);
         held += deposit;
@@ -169,10 +171,13 @@ contract CurationRegistry is ICurationRegistry, AccessControl, ReentrancyGuardTr
         if (status != EntryStatus.Applied && status != EntryStatus.Accepted) {
             revert UnexpectedStatus(datasetId, standardId, status);
         }
+        if (block.timestamp < stored.challengeableFrom) {
+            revert ChallengedTooSoon(datasetId, standardId, stored.challengeableFrom);
+        }
 
         challengeId = ++challengeCount;
         stored.isAccepted = status == EntryStatus.Accepted;
-        stored.challengeId = challengeId;
+        stored.challengeId = SafeCast.toUint64(challengeId);
 
         // The second before: it is over, so nobody gains votes by what follows in this one.
         uint64 snapshot = uint64(block.timestamp) - 1;
@@ -219,14 +224,18 @@ contract CurationRegistry is ICurationRegistry, AccessControl, ReentrancyGuardTr
 
         Outcome outcome = _count(current);
         current.outcome = outcome;
-        if (outcome == Outcome.NoQuorum) {
+        if (outcome != Outcome.Removed) {
             stored.isAccepted = true;
+            // A time in which the entry can be taken back: a challenge that nobody votes on costs its maker nothing, and
+            // must not hold the applicant's deposit for ever.
+            stored.challengeableFrom = uint64(block.timestamp) + _parameters.reviewPeriod;
+        }
+        if (outcome == Outcome.NoQuorum) {
             owed[current.challenger] += current.deposit;
         } else {
             uint256 reward = (uint256(current.deposit) * current.voterShareBps) / _BPS;
             current.rewardLeft = reward;
             if (outcome == Outcome.Kept) {
-                stored.isAccepted = true;
                 current.votesLeft = current.votesToKeep;
                 owed[stored.applicant] += current.deposit - reward;
             } else {
@@ -292,7 +301,8 @@ contract CurationRegistry is ICurationRegistry, AccessControl, ReentrancyGuardTr
             appliedAt: stored.appliedAt,
             reviewEndsAt: stored.reviewEndsAt,
             registeredBlock: stored.registeredBlock,
-            challengeId: stored.challengeId
+            challengeId: stored.challengeId,
+            challengeableFrom: stored.challengeableFrom
         });
     }
 

@@ -10,7 +10,8 @@ import {IPlatformToken} from "./IPlatformToken.sol";
 /// goes to the winner, a part of it to those who voted for the winning side.
 ///
 /// Votes count as they stood in the second before the challenge. Without a quorum, or on a tie, the entry stands; without
-/// a quorum both deposits go back. An accepted entry stays accepted while it is challenged.
+/// a quorum both deposits go back. An accepted entry stays accepted while it is challenged; when it stood a challenge,
+/// there is no other for the length of a review.
 ///
 /// Money leaves by `withdraw` and `claimReward` only. Deposits are in DMG units of 10^-18, times seconds.
 interface ICurationRegistry {
@@ -61,6 +62,7 @@ interface ICurationRegistry {
     /// @param reviewEndsAt until then (exclusive) the application is under review
     /// @param challengeId the latest challenge, 0 if there was none
     /// @param registeredBlock the data set's at the application: a data set that began anew since has no entry
+    /// @param challengeableFrom no challenge before this: set when the entry stood one
     struct Entry {
         EntryStatus status;
         address applicant;
@@ -69,6 +71,7 @@ interface ICurationRegistry {
         uint64 reviewEndsAt;
         uint64 registeredBlock;
         uint256 challengeId;
+        uint64 challengeableFrom;
     }
 
     /// @param datasetId, standardId the entry
@@ -165,6 +168,8 @@ interface ICurationRegistry {
     error NotDatasetOwner(bytes32 datasetId, address caller, address owner);
     /// @param status what it is instead
     error UnexpectedStatus(bytes32 datasetId, bytes32 standardId, EntryStatus status);
+    /// @notice The entry stood a challenge just now.
+    error ChallengedTooSoon(bytes32 datasetId, bytes32 standardId, uint64 challengeableFrom);
     error NotAllowedToRemove(bytes32 datasetId, bytes32 standardId, address caller);
     error UnknownChallenge(uint256 challengeId);
     error VoteEnded(uint256 challengeId, uint64 endedAt);
