@@ -24,7 +24,7 @@ from dmchain.market.signers import Signer
 from dmchain.market.steps import Batch, Request, Steps
 
 EXECUTION_REVERTED = 3
-BATCH_SIZE = 100
+BATCH_SIZE = 250
 """Calls in one round trip; a node takes 500."""
 MAX_SYMBOL = 32
 

@@ -98,7 +98,7 @@ class SyncDriver:
     def __init__(self, web3: Web3) -> None:
         self.web3 = web3
         self.where = describe(web3.provider)
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._locks: dict[str, threading.Lock] = {}
 
     def run(self, steps: Steps[R]) -> R:
         """Run an operation to its end. Raises MarketError."""
@@ -130,7 +130,7 @@ class SyncDriver:
             case Pause(seconds):
                 time.sleep(seconds)
             case Acquire(lock):
-                self._locks[lock].acquire()
+                self._locks.setdefault(lock, threading.Lock()).acquire()
             case Release(lock):
                 self._locks[lock].release()
         return None

@@ -32,6 +32,11 @@ _TIME_TYPES = frozenset({"uint40", "uint48", "uint64"})
 """What the contracts keep times in; money is wider, and counts of this size do not happen."""
 
 
+def printable(text: str) -> str:
+    """Text from outside as it may be shown: what would move a terminal's cursor or turn the writing around is escaped."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 class MarketError(DmchainError):
     """Base of everything the SDK raises on purpose."""
 
@@ -40,7 +45,9 @@ class ConnectionFailed(MarketError):
     """The node was not reached, or what answered is no node."""
 
     def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: {reason}", hint="is the node running? `dmchain devnet` starts one for development")
+        super().__init__(
+            f"{where}: {printable(reason)}", hint="is the node running? `dmchain devnet` starts one for development"
+        )
         self.where = where
 
 
@@ -51,7 +58,7 @@ class RpcFailure(MarketError):
         fields = problem if isinstance(problem, dict) else {"message": problem}
         self.method = method
         self.code: int | None = fields.get("code")
-        self.reason = str(fields.get("message"))
+        self.reason = printable(str(fields.get("message")))
         self.data = _bytes_of(fields.get("data"))
         super().__init__(f"{method}: {self.reason}")
 
@@ -186,7 +193,7 @@ def _decode_standard(data: bytes) -> tuple[str, str]:
         return "", "the contract refused without saying why"
     if data[:4] == _ERROR_STRING and len(data) >= 68:
         size = int.from_bytes(data[36:68], "big")
-        return "Error", "the contract refused: " + data[68 : 68 + min(size, 1024)].decode("utf-8", "replace")
+        return "Error", "the contract refused: " + printable(data[68 : 68 + min(size, 1024)].decode("utf-8", "replace"))
     if data[:4] == _PANIC and len(data) == 36:
         code = int.from_bytes(data[4:], "big")
         return "Panic", f"the contract stopped: {_PANICS.get(code, f'panic {code:#x}')}"
@@ -210,7 +217,7 @@ def show_argument(value: Any, kind: str, names: Mapping[str, str]) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
-        return names.get(value, value)
+        return names.get(value) or printable(value)
     if isinstance(value, int) and kind in _TIME_TYPES and _EARLIEST_SHOWN_TIME <= value < _LATEST_SHOWN_TIME:
         return f"{datetime.datetime.fromtimestamp(value, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, dict):

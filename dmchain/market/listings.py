@@ -11,11 +11,12 @@ from dmchain.market import cids
 from dmchain.market.chain import deadline_after
 from dmchain.market.context import Call, Context, call
 from dmchain.market.errors import InvalidInput, MarketError, Reverted
-from dmchain.market.inputs import DatasetLike, DurationLike, OfferTerms, dataset_id, resolve_dataset
+from dmchain.market.inputs import DatasetLike, DurationLike, OfferTerms, dataset_id, kind_of, resolve_dataset
 from dmchain.market.models import (
     Amount,
     Dataset,
     Details,
+    LicenseKind,
     Listing,
     Offer,
     Page,
@@ -202,18 +203,19 @@ class Listings(Group[M]):
         text: str | None = None,
         spdx: str | None = None,
         owner: str | None = None,
-        kind: int | None = None,
+        kind: LicenseKind | str | None = None,
         limit: int = 25,
         most_scanned: int = 2_000,
     ) -> Steps[tuple[Summary, ...]]:
         """Listings that match all that is given: `text` in CID, format or address of the description, SPDX id, owner,
         kind of licence offered. Looks at `most_scanned` listings at most; an index serves more.
         """
+        wanted = None if kind is None else kind_of(kind)
         found: list[Summary] = []
         offset: int | None = 0
         while offset is not None and offset < most_scanned and len(found) < limit:
             page = yield from _page(self._context, offset, MAX_PAGE)
-            found += [each for each in page.items if _matches(each, text, spdx, owner, kind)]
+            found += [each for each in page.items if _matches(each, text, spdx, owner, wanted)]
             offset = page.next_offset
         return tuple(found[:limit])
 
@@ -274,7 +276,7 @@ def _page(context: Context, offset: int, limit: int) -> Steps[Page]:
     return Page(items, total, after if structs and after < total else None)
 
 
-def _matches(item: Summary, text: str | None, spdx: str | None, owner: str | None, kind: int | None) -> bool:
+def _matches(item: Summary, text: str | None, spdx: str | None, owner: str | None, kind: LicenseKind | None) -> bool:
     listing = item.listing
     haystack = " ".join((item.cid, listing.dataset_id, listing.format, listing.metadata_uri, listing.spdx)).lower()
     return (

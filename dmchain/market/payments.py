@@ -49,7 +49,17 @@ def ensure_allowance(context: Context, token: Token, spender_name: str, amount: 
     if allowed >= amount:
         return None
     shown = f"allow {spender_name} to take {format_amount(amount, token)}"
-    return (yield from send(context, token_call(token.address, "approve", spender, amount), action=shown))
+    approval = token_call(token.address, "approve", spender, amount)
+    try:
+        return (yield from send(context, approval, action=shown))
+    except Reverted:
+        if not allowed:
+            raise
+        # some tokens change an allowance only from or to zero
+        yield from send(
+            context, token_call(token.address, "approve", spender, 0), action=f"forbid {spender_name} the rest"
+        )
+        return (yield from send(context, approval, action=shown))
 
 
 def sign_permit(context: Context, token: Token, spender_name: str, amount: int) -> Steps[Permit | None]:

@@ -16,6 +16,7 @@ from typing import Any
 import click
 import pytest
 
+from dmchain.market import one_time
 from dmchain.node.cli.app import app, main
 from dmchain.node.cli.market import COMMANDS, market
 from dmchain.node.cli.market_common import show_duration, show_field
@@ -238,3 +239,11 @@ def test_durations_are_shown_as_they_are_given(seconds: int, text: str) -> None:
 )
 def test_fields_are_shown_for_people(name: str, value: Any, text: str) -> None:
     assert show_field(name, value) == text
+
+
+def test_text_of_a_listing_cannot_steer_the_terminal(cli: Cli, world: World) -> None:
+    world.publish([one_time("1 USD")], format="text/\x1b[2J\u202ecsv", metadata_uri="x\ny\x07")
+    for arguments in (("list",), ("show", world.provider.list().items[0].listing.dataset_id)):
+        shown = cli.run(*arguments).stdout
+        assert "\\x1b[2J\\u202ecsv" in shown
+        assert not {"\x1b", "\u202e", "\x07"} & set(shown)

@@ -101,3 +101,10 @@ def test_a_truncated_error_is_not_believed() -> None:
 def test_an_error_that_no_contract_has_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="no contract has such an error"):
         _ = errors.NoSuchErrorAnywhere
+
+
+def test_reasons_cannot_steer_the_terminal() -> None:
+    data = bytes.fromhex("08c379a0") + encode(["string"], ["\x1b[2J\u202egone"])
+    assert str(decode_revert(data)) == "the contract refused: \\x1b[2J\\u202egone"
+    failure = errors.RpcFailure("eth_call", {"code": 1, "message": "\x1b]0;title\x07"})
+    assert str(failure) == "eth_call: \\x1b]0;title\\x07"

@@ -210,7 +210,8 @@ def show_field(name: str, value: Any) -> str:
         return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, bytes):
         return "0x" + value.hex()
-    return str(value)
+    # text of a listing is anybody's: it must not steer the terminal
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(value))
 
 
 def show_duration(seconds: int) -> str:

@@ -9,7 +9,7 @@ import click
 
 from dmchain.node.cli.client import json_option
 from dmchain.node.cli.client import show as show_json
-from dmchain.node.cli.market_common import DATASET, ID, PERCENT, Function, reading, sending
+from dmchain.node.cli.market_common import DATASET, ID, PERCENT, Function, reading, sending, show_field
 
 if TYPE_CHECKING:
     from dmchain.market import Market, OfferTerms
@@ -63,7 +63,7 @@ def read_terms(options: dict[str, Any]) -> list[OfferTerms]:
 @price_options
 @click.option("--metadata", help="CID of the data set's description.")
 @click.option("--metadata-uri", help="Where the description is; ipfs:// and a CID unless given.")
-@click.option("--parent", "parents", multiple=True, metavar="DATASET", help="It is derived from; up to 16.")
+@click.option("--parent", "parents", multiple=True, type=DATASET, help="It is derived from; up to 16.")
 @click.option("--format", default="", help="Media type: text/csv.")
 @click.option("--size", "size_bytes", type=click.IntRange(0), help="In bytes; a file's own unless given.")
 @click.option("--resale-royalty", "resale_royalty_bps", type=PERCENT, default="0%", help="When the listing is resold.")
@@ -109,7 +109,8 @@ def _shown(page: Page) -> Any:
 def _print_table(items: tuple[Summary, ...]) -> None:
     for item in items:
         listing = item.listing
-        click.echo(f"{listing.dataset_id}  {listing.spdx}  {listing.format or '-'}  {item.owner}")
+        about = f"{show_field('spdx', listing.spdx)}  {show_field('format', listing.format)}"
+        click.echo(f"{listing.dataset_id}  {about}  {item.owner}")
         for offer in item.offers:
             click.echo(f"  offer {offer.offer_id}: {price_of(offer)}")
     if not items:
@@ -140,9 +141,7 @@ def price_of(offer: Any) -> str:
 @reading("dmchain market find csv --kind subscription")
 def find(market: Market, kind: str | None, **options: Any) -> Any:
     """Find listings by a text in CID, format or address of the description, and more."""
-    from dmchain.market.inputs import kind_of
-
-    found = market.find(kind=None if kind is None else int(kind_of(kind)), **options)
+    found = market.find(kind=kind, **options)
     if click.get_current_context().params.get("as_json"):
         return found
     _print_table(found)
