@@ -184,6 +184,8 @@ def test_silence_until_the_deadline_releases(world: EscrowWorld) -> None:
 @pytest.mark.parametrize("who", ["buyer", "friend"])
 def test_payer_or_licensee_confirm_at_once(world: EscrowWorld, who: str) -> None:
     escrow_id = world.open(token=NATIVE, amount=10**18)
+    world.manager.setProvider(70, world.provider)
+    world.chain.registry.transferDataset(world.dataset, world.stranger, sender=world.provider)
     with reverts("NotParty", escrow_id, world.provider, world.buyer):
         world.escrow.confirm(escrow_id, sender=world.provider)
     done = world.escrow.confirm(escrow_id, sender=getattr(world, who))

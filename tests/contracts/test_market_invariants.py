@@ -193,6 +193,7 @@ class Handler:
         _, token, price = self.world.terms[offer]
         deposit = price * self.random.randint(1, 4) + self.random.randint(0, 99)
         payer = self.any_buyer()
+        self.streams.setMinimum(offer, self.random.choice([0, 0, 3_600, DAY]), sender=self.world.provider)
         value = deposit if token == NATIVE else 0
         self.streams.start(offer, self.any_buyer(), deposit, sender=payer, value=value)
 

@@ -92,6 +92,20 @@ def test_a_top_up_by_anybody_prolongs_the_licence(world: World) -> None:
     assert found is not None and found.stream_id == stream.stream_id
 
 
+def test_a_provider_asks_for_a_day_at_least(world: World) -> None:
+    listed = list_subscription(world)
+    world.provider.streams.set_minimum(listed.offer_ids[0], "1d")
+    stream = world.consumer.streams.start(listed.offer_ids[0], deposit="30 USD")
+    assert (stream.claimable, stream.refundable) == (1 * USD, 29 * USD)
+    world.consumer.streams.cancel(stream.stream_id)
+    assert world.owed(world.consumer) == 29 * USD
+    world.stranger.streams.withdraw(stream.stream_id)
+    assert world.owed(world.provider) == net_of(1 * USD)
+    world.provider.streams.set_minimum(listed.offer_ids[0], None)
+    with pytest.raises(errors.NotStreamable):
+        world.consumer.streams.start(listed.offer_ids[0], deposit="30 USD")
+
+
 def test_a_stream_that_ran_dry_ends_by_itself(world: World) -> None:
     listed = list_subscription(world)
     # 11.574074... units flow in a second: a deposit of 20 pays for one second and leaves 9 (8.43 rounded) over.

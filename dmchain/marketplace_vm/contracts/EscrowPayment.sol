@@ -128,7 +128,8 @@ contract EscrowPayment is AccessControlUpgradeable, PullPayments, IEscrowPayment
         if (msg.sender != e.payer && msg.sender != e.licensee) revert NotParty(escrowId, msg.sender, e.payer);
         _checkSound(e);
         if (address(_reputation) != address(0)) {
-            _reputation.recordDelivery(CID_REGISTRY.ownerOf(e.datasetId), e.datasetId);
+            // Who sold it, not who owns the data set by now.
+            _reputation.recordDelivery(_manager.purchaseOf(e.purchaseId).provider, e.datasetId);
         }
         _release(escrowId, e, e.amount, Cause.Confirmed);
     }

@@ -27,6 +27,7 @@ contract StandInManager {
     mapping(uint256 offerId => bool) public isSellable;
     mapping(uint256 termId => uint64) public reserved;
     uint256 public terms;
+    mapping(uint256 purchaseId => address) private _providers;
 
     // -- for the test
 
@@ -69,7 +70,15 @@ contract StandInManager {
         escrow.refundPart(escrowId, amount);
     }
 
+    function setProvider(uint256 purchaseId, address provider) external {
+        _providers[purchaseId] = provider;
+    }
+
     // -- as the LicenseManager
+
+    function purchaseOf(uint256 purchaseId) external view returns (ILicenseManager.Purchase memory found) {
+        found.provider = _providers[purchaseId];
+    }
 
     function offer(uint256 offerId) external view returns (ILicenseManager.Offer memory) {
         return _offers[offerId];
