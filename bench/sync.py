@@ -1,11 +1,11 @@
 """Block sync: blocks and gas per second, against the time in which the chain was made.
 
-    python bench/sync.py [--quick] [--blocks N] [--transfers N] [--processes N] [--json FILE]
+    python bench/sync.py [--quick] [--processes N] [--json FILE]
     python bench/sync.py --home DIR          the chain of a stopped validator, by the times in its records
 
-A chain of transfers is made by one process that builds, signs for four validators and commits with fsync, as fast as it
-can: what a network takes is more. Then an empty node with its own LevelDB fetches it from two peers in memory through
-the machine of `dmchain/chain/sync`, verifies every commit in other processes, executes and commits with fsync.
+Chains of transfers, some in small blocks and some in full ones, are made with a second between blocks, by their own
+clock, and signed by four validators. Then the node as it runs, with an empty LevelDB, fetches each from two peers in
+memory: it verifies every commit and recovers every sender in other processes, executes, and writes with fsync.
 """
 
 # ruff: noqa: E402  (the imports need the checkout on sys.path)
@@ -15,9 +15,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,28 +29,30 @@ sys.path.insert(0, str(REPOSITORY))
 
 import trio
 
-from dmchain.chain.blockchain import Blockchain, BlockPlan, ExecutedBlock
-from dmchain.chain.consensus.body import Body, Facts, Stored, decode_body
+from dmchain.chain.blockchain import Blockchain
+from dmchain.chain.consensus.body import Body, Stored
 from dmchain.chain.consensus.commit import Commit
-from dmchain.chain.consensus.messages import NO_ROUND, PRECOMMIT, Vote
-from dmchain.chain.consensus.record import Record
+from dmchain.chain.consensus.messages import NO_ROUND, PRECOMMIT, SignRecord, Vote
 from dmchain.chain.consensus.signbytes import compute_domain, sign_digest
 from dmchain.chain.consensus.validators import ValidatorSet
 from dmchain.chain.genesis import Genesis, load_genesis, parse_genesis
+from dmchain.chain.mempool import Mempool
 from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.errors import DmchainError, InvalidTransaction
 from dmchain.chain.primitives.transaction import DYNAMIC_FEE, Transaction, UnsignedTransaction, sign_transaction
 from dmchain.chain.primitives.types import ZERO_HASH, Address, Hash32
-from dmchain.chain.staking.facts import ConsensusFacts
+from dmchain.chain.store.gathered import GatheringKV
+from dmchain.chain.store.kv import KeyValue
 from dmchain.chain.store.leveldb import LevelKV
-from dmchain.chain.sync.events import Halt, Start
 from dmchain.chain.sync.serving import select_blocks
 from dmchain.chain.sync.verify import WireBlock
 from dmchain.marketplace_vm.executor import NativeExecutor
-from dmchain.node.block_sync import BlockSyncHost
+from dmchain.node import production
+from dmchain.node.backend import ChainBackend
+from dmchain.node.consensus.validator import NetworkSettings, Surroundings, ValidatorNode
 from dmchain.node.devnet import genesis_document
-from dmchain.node.network.messages import Blocks, BlockWithCommit, GetBlocks, Reply
-from dmchain.node.validator_sets import read_validators
+from dmchain.node.network.messages import Blocks, BlockWithCommit, GetBlocks, Reply, Status
+from dmchain.node.production import DecideAlone, Producer, ProductionConfig, initial_pool_head
 from dmchain.node.verification import ProcessVerifier
 
 CHAIN_ID = 1337
@@ -56,16 +60,18 @@ VALIDATORS = [PrivateKey(hashlib.sha256(b"validator %d" % n).digest()) for n in 
 SENDERS = [PrivateKey(hashlib.sha256(b"sender %d" % n).digest()) for n in range(20)]
 LATENCY_SECONDS = 0.005
 GAS_LIMIT = 30_000_000
+GENESIS_TIME = 1_700_000_000
+KINDS = (("small", 1_000, 10), ("medium", 200, 200), ("full", 60, GAS_LIMIT // 21_000 - 1))
+"""Name, blocks, transfers in each."""
 
 
 @dataclass(slots=True)
 class Chain:
-    """What there is to sync. `made_seconds`: how long making it took; CPU seconds 0 where that is not known."""
+    """What there is to sync. `made_seconds`: how long the network took for it."""
 
     genesis: Genesis
     wires: list[WireBlock]
     made_seconds: float
-    made_cpu_seconds: float
     gas: int
     transactions: int
 
@@ -85,6 +91,10 @@ class Transfers:
     def rejected(self, transaction: Transaction, error: InvalidTransaction) -> None:
         raise error
 
+    @property
+    def refused(self) -> list[Any]:
+        return []
+
 
 def transfers(block: int, count: int) -> list[Transaction]:
     made = []
@@ -92,13 +102,13 @@ def transfers(block: int, count: int) -> list[Transaction]:
         sender, nonce = SENDERS[number % len(SENDERS)], number // len(SENDERS)
         unsigned = UnsignedTransaction(
             type=DYNAMIC_FEE, chain_id=CHAIN_ID, nonce=nonce, gas=21_000, to=number.to_bytes(20, "big"), value=1,
-            max_fee_per_gas=10**12, max_priority_fee_per_gas=0,
+            max_fee_per_gas=10**15, max_priority_fee_per_gas=0,
         )  # fmt: skip
         made.append(Transaction.decode(sign_transaction(unsigned, sender).raw))
     return made
 
 
-def make_chain(folder: Path, blocks: int, count: int) -> Chain:
+def make_genesis() -> Genesis:
     validators = [
         {
             "operator": "0x" + bytes([0x70 + at] * 20).hex(),
@@ -108,58 +118,80 @@ def make_chain(folder: Path, blocks: int, count: int) -> Chain:
         for at, key in enumerate(VALIDATORS)
     ]
     funded = {key.address: 10**24 for key in SENDERS}
-    genesis = parse_genesis(
-        genesis_document(funded, chain_id=CHAIN_ID, timestamp=1_000, own={"validators": validators})
+    return parse_genesis(
+        genesis_document(
+            funded, chain_id=CHAIN_ID, gas_limit=GAS_LIMIT, timestamp=GENESIS_TIME, own={"validators": validators}
+        )
     )
-    work = [transfers(at, count) for at in range(blocks)]
-    store = LevelKV(folder / "made")
+
+
+def make_node(
+    genesis: Genesis, store: KeyValue, key: PrivateKey | None, processes: int, clock: Callable[[], float] = time.time
+) -> ValidatorNode:
+    """A node that is connected to nobody."""
     chain = Blockchain(store, genesis, NativeExecutor(genesis.rules))
-    domain = compute_domain(CHAIN_ID, chain.genesis_header.hash)
-    keys = {key.address: key for key in VALIDATORS}
+    config = ProductionConfig(Address(bytes(19) + b"\1"), GAS_LIMIT)
+    pool = Mempool(CHAIN_ID, initial_pool_head(chain, GAS_LIMIT))
+    producer = Producer(chain, pool, config, DecideAlone(), clock=clock)
+    producer.follow_head(())
+    backend = ChainBackend(producer, role="follower", is_devnet=False, automine=lambda: False)
+    producer.on_block = backend.announce_block
+    settings = NetworkSettings(node_key=PrivateKey(b"\1" * 32), consensus_key=key, journal=Path("unused"))
+    around = Surroundings(
+        clock=clock,
+        journal=NoJournal(),
+        make_verifier=lambda domain: ProcessVerifier(domain, processes),
+    )
+    return ValidatorNode(genesis, settings, producer, backend, around)
+
+
+class NoJournal:
+    """Nothing is signed here but by the bench itself."""
+
+    sign_from: int | None = 0
+    record = None
+
+    def append(self, record: SignRecord) -> None:
+        raise AssertionError("nobody votes")
+
+    def allow_from(self, height: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+async def make_chain(folder: Path, blocks: int, count: int) -> Chain:
+    """`blocks` of `count` transfers each, a second apart."""
+    production.BUILD_BUDGET_SECONDS = 60.0  # a busy machine makes full blocks too
+    genesis = make_genesis()
+    store = LevelKV(folder)
+    time_now = [float(GENESIS_TIME)]
+    node = make_node(genesis, store, VALIDATORS[0], 1, lambda: time_now[0])
+    app, keys = node.app, {key.address: key for key in VALIDATORS}
+    domain = compute_domain(CHAIN_ID, app.chain.genesis_header.hash)
     last: Commit | None = None
-    wires = []
-    began, cpu = time.perf_counter(), time.process_time()
-    for offered in work:
-        executed, facts = build(chain, offered, last)
-        last = sign(executed, keys, read_validators(chain.view.snapshot, executed.block.number), domain)
-        chain.commit(executed, Stored(facts, last).encode())
-        wires.append(WireBlock(Body(executed.block, facts).encode(), last.encode()))
-    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
-    gas = sum(decode_body(wire.block).block.header.gas_used for wire in wires)
+    wires, gas = [], 0
+    for at in range(blocks):
+        time_now[0] += 1
+        draft = app.draft(None if last is None else last.to_certificate())
+        assert draft is not None
+        candidate = app.build(draft, Transfers(transfers(at, count)))  # type: ignore[arg-type]
+        assert candidate is not None
+        validators = app.epochs.at(app.chain.head.number + 1).validators
+        last = sign(app.chain.head.number + 1, candidate.hash, keys, validators, domain)
+        executed = app.commit(candidate, last)
+        app.follow_head()
+        assert len(executed.block.transactions) == count
+        gas += executed.block.header.gas_used
+        wires.append(WireBlock(candidate.body, last.encode()))
     store.close()
-    return Chain(genesis, wires, seconds, cpu_seconds, gas, blocks * count)
-
-
-def build(chain: Blockchain, offered: list[Transaction], last: Commit | None) -> tuple[ExecutedBlock, Facts]:
-    height = chain.head.number + 1
-    state = chain.view.snapshot
-    current, following = read_validators(state, height), read_validators(state, height + 1)
-    assert current is not None and following is not None
-    record = Record(
-        chain_id=CHAIN_ID,
-        height=height,
-        timestamp_ms=(chain.head.timestamp + 1) * 1000,
-        proposer=current.validators[height % len(current)].address,
-        validators_hash=current.hash,
-        next_validators_hash=following.hash,
-        last_commit_hash=ZERO_HASH if last is None else last.hash,
-    )
-    plan = BlockPlan(
-        timestamp=chain.head.timestamp + 1,
-        coinbase=Address(bytes(19) + b"\1"),
-        prev_randao=ZERO_HASH,
-        parent_beacon_block_root=record.root(),
-        gas_limit=GAS_LIMIT,
-        consensus=ConsensusFacts(record.proposer, last, ()),
-    )
-    return chain.build(plan, Transfers(offered), stop=lambda: False), Facts(record, last)
+    return Chain(genesis, wires, float(blocks), gas, blocks * count)
 
 
 def sign(
-    executed: ExecutedBlock, keys: dict[Address, PrivateKey], validators: ValidatorSet | None, domain: Hash32
+    height: int, block_hash: Hash32, keys: dict[Address, PrivateKey], validators: ValidatorSet, domain: Hash32
 ) -> Commit:
-    assert validators is not None
-    height, block_hash = executed.block.number, executed.block.hash
     signatures: list[bytes | None] = []
     for index, validator in enumerate(validators.validators):
         vote = Vote(PRECOMMIT, height, 0, NO_ROUND, block_hash, index)
@@ -186,128 +218,86 @@ def read_chain(home: Path) -> Chain:
             transactions += len(block.transactions)
     finally:
         store.close()
-    return Chain(genesis, wires, (times[-1] - times[0]) / 1000, 0.0, gas, transactions)
+    return Chain(genesis, wires, (times[-1] - times[0]) / 1000, gas, transactions)
 
 
-class SyncingNode:
-    """A node without consensus, at genesis."""
+class Peers:
+    """Two peers in memory (node.consensus.syncing.SyncPeers)."""
 
-    def __init__(self, chain: Chain, data: Path, processes: int) -> None:
-        self.wires = dict(enumerate(chain.wires, 1))
-        self.store = LevelKV(data)
-        self.chain = Blockchain(self.store, chain.genesis, NativeExecutor(chain.genesis.rules))
-        rules = chain.genesis.rules
-        self.verifier = ProcessVerifier(compute_domain(rules.chain_id, self.chain.genesis_header.hash), processes)
-        self.host = BlockSyncHost(self, self.verifier.verify, rules.chain_id)
-        self.spent = {"decode": 0.0, "execute": 0.0, "commit": 0.0}
-        self.done = trio.Event()
+    def __init__(self, chain: Chain) -> None:
+        self._wires = dict(enumerate(chain.wires, 1))
 
-    def _validators(self, height: int) -> ValidatorSet:
-        found = read_validators(self.chain.view.snapshot, height)
-        assert found is not None
-        return found
-
-    def position(self) -> Start:
-        head = self.chain.head
-        return Start(head.number, head.hash, self._validators(head.number + 1))
-
-    async def request(self, peer: int, message: GetBlocks) -> Reply:
+    async def ask(self, peer: int, message: GetBlocks) -> Reply:
         await trio.sleep(LATENCY_SECONDS)
-        wires = select_blocks(self.wires.get, message.start, message.count)
+        wires = select_blocks(self._wires.get, message.start, message.count)
         return Blocks(tuple(BlockWithCommit(wire.block, wire.commit) for wire in wires))
 
-    async def apply(self, height: int, block: bytes, commit: bytes, senders: bytes) -> ValidatorSet:
-        await trio.to_thread.run_sync(self._apply, block, commit, senders)
-        if height == len(self.wires):
-            self.done.set()
-        return self._validators(height + 1)
-
-    def _apply(self, block: bytes, commit: bytes, senders: bytes) -> None:
-        began = time.perf_counter()
-        body = decode_body(block)
-        for index, transaction in enumerate(body.block.transactions):
-            transaction.assume_sender(Address(senders[index * 20 : index * 20 + 20]))
-        facts = body.facts
-        decoded = time.perf_counter()
-        executed = self.chain.execute(
-            body.block,
-            ConsensusFacts(facts.record.proposer, facts.last_commit, facts.evidence, facts.record.randao_reveal),
-        )
-        done = time.perf_counter()
-        self.chain.commit(executed, Stored(facts, Commit.decode(commit)).encode())
-        self.spent["decode"] += decoded - began
-        self.spent["execute"] += done - decoded
-        self.spent["commit"] += time.perf_counter() - done
-
-    def fault(self, peer: int, reason: str) -> None:
+    def sync_fault(self, peer: int, reason: str) -> None:
         raise AssertionError(reason)
 
-    def slow(self, peer: int, reason: str) -> None:
-        pass
-
-    def handed_over(self, height: int) -> None:
-        pass
-
-    def fell_behind(self, height: int, peers_height: int) -> None:
-        pass
-
-    def halted(self, halt: Halt) -> None:
-        raise AssertionError(halt.reason)
+    def sync_failure(self, peer: int, reason: str) -> None:
+        raise AssertionError(reason)
 
 
-async def sync(chain: Chain, data: Path, processes: int) -> tuple[float, dict[str, float]]:
-    """Seconds from knowing the first peer to the last block on disk, and what the executing thread did in them."""
-    node = SyncingNode(chain, data, processes)
+async def sync(chain: Chain, data: Path, processes: int) -> tuple[float, float]:
+    """Seconds from knowing the first peer to the last block executed, and the CPU seconds of the node's own process."""
+    store = GatheringKV(LevelKV(data))
+    node = make_node(chain.genesis, store, None, processes)
+    node.sync._peers = Peers(chain)
+    height = len(chain.wires)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(node.verifier.run)
-        nursery.start_soon(node.host.run)
+        await nursery.start(node.run)
         began, cpu = time.perf_counter(), time.process_time()
         for peer in (1, 2):
-            node.host.peer_status(peer, len(node.wires), 1)
-        await node.done.wait()
-        seconds = time.perf_counter() - began
-        node.spent["cpu"] = time.process_time() - cpu
+            node.sync.peer_status(peer, Status(height, ZERO_HASH, 1), None)
+        while node.app.chain.head.number < height - 1:  # the last one may be left to consensus
+            await trio.sleep(0.002)
+        seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
         nursery.cancel_scope.cancel()
-    node.store.close()
-    return seconds, node.spent
+    store.close()
+    return seconds, cpu_seconds
+
+
+def measure(name: str, chain: Chain, folder: Path, processes: int) -> dict[str, Any]:
+    seconds, cpu_seconds = trio.run(sync, chain, folder / f"synced {name}", processes)
+    blocks = len(chain.wires)
+    return {
+        "chain": name,
+        "blocks": blocks,
+        "transactions/block": round(chain.transactions / blocks),
+        "Mgas/block": round(chain.gas / blocks / 1e6, 2),
+        "blocks/s": round(blocks / seconds, 1),
+        "Mgas/s": round(chain.gas / seconds / 1e6, 1),
+        "times faster": round(chain.made_seconds / seconds, 1),
+        "CPU ms/block": round(cpu_seconds * 1000 / blocks, 2),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the blocks")
-    parser.add_argument("--blocks", type=int, default=300)
-    parser.add_argument("--transfers", type=int, default=50, help="in each block")
-    parser.add_argument("--processes", type=int, default=1, help="that verify commits")
+    parser.add_argument("--processes", type=int, default=1, help="that verify commits and recover senders")
     parser.add_argument("--home", type=Path, help="sync the chain of this stopped validator")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    blocks = arguments.blocks // 10 if arguments.quick else arguments.blocks
-    with tempfile.TemporaryDirectory(prefix="dmchain-bench-") as name:
-        folder = Path(name)
-        chain = (
-            make_chain(folder, blocks, arguments.transfers) if arguments.home is None else read_chain(arguments.home)
-        )
-        seconds, spent = trio.run(sync, chain, folder / "synced", arguments.processes)
-    cpu_seconds = spent.pop("cpu")
-    result: dict[str, Any] = {
-        "blocks": len(chain.wires),
-        "transactions": chain.transactions,
-        "made seconds": round(chain.made_seconds, 3),
-        "synced seconds": round(seconds, 3),
-        "made CPU seconds": round(chain.made_cpu_seconds, 3),
-        "synced CPU seconds": round(cpu_seconds, 3),
-        "times faster": round(chain.made_seconds / seconds, 2),
-        "blocks/s": round(len(chain.wires) / seconds, 1),
-        "Mgas/s": round(chain.gas / seconds / 1e6, 2),
-        **{
-            f"{part} ms/block": round(seconds_spent * 1000 / len(chain.wires), 2)
-            for part, seconds_spent in spent.items()
-        },
-    }
-    for field, value in result.items():
-        print(f"{field:18} {value}")
+    load_before = os.getloadavg()[0]
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="dmchain-bench-") as place:
+        folder = Path(place)
+        if arguments.home is not None:
+            rows.append(measure(str(arguments.home), read_chain(arguments.home), folder, arguments.processes))
+        else:
+            for name, blocks, transfers_each in KINDS:
+                count = blocks // 10 if arguments.quick else blocks
+                chain = trio.run(make_chain, folder / name, count, transfers_each)
+                rows.append(measure(name, chain, folder, arguments.processes))
+    columns = list(rows[0])
+    print(" | ".join(columns))
+    for row in rows:
+        print(" | ".join(str(row[column]).rjust(len(column)) for column in columns))
+    print(f"load of the machine before: {load_before:.1f}, after: {os.getloadavg()[0]:.1f}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":
