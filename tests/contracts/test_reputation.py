@@ -41,7 +41,7 @@ def scene() -> Scene:
 def score(ratings: list[int], deliveries: int = 0, lost: int = 0) -> int:
     """The formula of IReputation, once more."""
     points = 5 * 5_000 + sum(2_500 * (stars - 1) for stars in ratings)
-    trust = 10 + deliveries
+    trust = 10 + min(deliveries, 90)
     return points * trust // ((5 + len(ratings)) * (trust + 10 * lost))
 
 
@@ -123,6 +123,14 @@ def test_a_rating_stays_with_who_sold_the_licence(scene: Scene) -> None:
     reputation.rate(DATASET, 2, b"", sender=buyer)
     assert reputation.scoreOf(scene.provider) == score([2])
     assert reputation.scoreOf(heir) == 5_000
+
+
+def test_not_even_many_deliveries_make_a_lost_dispute_nothing(scene: Scene) -> None:
+    reputation, provider = scene.reputation, scene.provider
+    reputation.recordDispute(provider, DATASET, True, sender=scene.recorder)
+    for _ in range(95):
+        reputation.recordDelivery(provider, DATASET, sender=scene.recorder)
+    assert reputation.scoreOf(provider) == score([], deliveries=95, lost=1) == 4_545
 
 
 def test_constructor_names_its_collaborators(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {ILicenseManager} from "./interfaces/ILicenseManager.sol";
 import {CID_REGISTRY} from "./interfaces/ICidRegistry.sol";
@@ -18,6 +19,7 @@ contract Reputation is IReputation, AccessControl {
     uint256 private constant PRIOR_POINTS = 5000;
     uint256 private constant POINTS_PER_STAR = 2500;
     uint256 private constant TRUST = 10;
+    uint256 private constant MOST_DELIVERIES = 90;
     uint256 private constant WEIGHT_OF_LOSS = 10;
     uint256 private constant MAX_CID_BYTES = 128;
 
@@ -133,7 +135,7 @@ contract Reputation is IReputation, AccessControl {
     /// @dev One division at the end, so that nothing is lost to rounding before.
     function _score(Record storage r) private view returns (uint256) {
         uint256 points = PRIOR_RATINGS * PRIOR_POINTS + r.points;
-        uint256 trust = TRUST + r.deliveries;
+        uint256 trust = TRUST + Math.min(r.deliveries, MOST_DELIVERIES);
         return points * trust / ((PRIOR_RATINGS + r.ratings) * (trust + WEIGHT_OF_LOSS * r.disputesLost));
     }
 }

@@ -7,8 +7,9 @@ pragma solidity ^0.8.28;
 ///
 /// score = mean * trust / (trust + 10 * lost), where mean = (5 * 5000 + points) / (5 + ratings): a rating of 1 to 5
 /// stars is worth 0, 2500, 5000, 7500 or 10000 points, and five ratings of 5000 are there from the start; and
-/// trust = 10 + confirmed deliveries. Without any record it is 5000; a first lost dispute halves it, and weighs less the
-/// more deliveries were confirmed.
+/// trust = 10 + confirmed deliveries, of which 90 count. Without any record it is 5000; a first lost dispute halves it, and
+/// weighs less the more deliveries were confirmed; but not less than a tenth, as deliveries of next to nothing between
+/// friends cost next to nothing.
 interface IReputation {
     /// @param sales licences sold
     /// @param volume what was paid for them, in wei of reference value
