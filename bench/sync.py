@@ -61,7 +61,7 @@ SENDERS = [PrivateKey(hashlib.sha256(b"sender %d" % n).digest()) for n in range(
 LATENCY_SECONDS = 0.005
 GAS_LIMIT = 30_000_000
 GENESIS_TIME = 1_700_000_000
-KINDS = (("small", 1_000, 10), ("medium", 200, 200), ("full", 60, GAS_LIMIT // 21_000 - 1))
+KINDS = (("small", 1_000, 10), ("medium", 200, 200), ("full", 100, GAS_LIMIT // 21_000 - 1))
 """Name, blocks, transfers in each."""
 
 

@@ -1,7 +1,7 @@
 """Verification of blocks in other processes: signatures are most of the work of block sync, and threads share one core.
 
-Processes are started when the first job of some size comes and stopped when there has been none for a while. Until they
-are up, and when one dies, jobs are verified in a thread.
+Processes are started when the first job of some size comes and stopped when there has been none for a while. Small jobs
+without one, and any when one dies, are verified in a thread.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Final
 
@@ -32,7 +32,11 @@ RETRY_SECONDS: Final = 60.0
 """After a process has failed."""
 
 FEW_BLOCKS: Final = 16
+FEW_BYTES: Final = 256 * 1024
 """Not worth a process that takes half a second and 60 MiB to start: a node that was away for a moment."""
+
+START_SECONDS: Final = 3.0
+"""A job that is worth a process waits so long for it to start: in a thread it would hold up everything else."""
 
 _checker: SignatureChecker | None = None
 """Of the worker process."""
@@ -94,7 +98,10 @@ class ProcessVerifier:
     async def verify(self, run: VerifyRun) -> RunResult:
         self._jobs += 1
         try:
-            pool = self._ready_pool(is_wanted=len(run.blocks) > FEW_BLOCKS)
+            is_large = len(run.blocks) > FEW_BLOCKS or sum([wire.size for wire in run.blocks]) > FEW_BYTES
+            pool = self._ready_pool(is_wanted=is_large)
+            if pool is None and is_large:
+                pool = await self._started_pool()
             if pool is not None:
                 try:
                     return await trio.to_thread.run_sync(
@@ -139,6 +146,16 @@ class ProcessVerifier:
             self._fail(pool, error)
             return None
         return pool
+
+    async def _started_pool(self) -> ProcessPoolExecutor | None:
+        """The pool once a process of it is up; None when that takes too long, or fails."""
+        greeting = self._greeting
+        if self._pool is None or greeting is None:
+            return None
+        await trio.to_thread.run_sync(
+            lambda: wait([greeting], START_SECONDS), limiter=self._limiter, abandon_on_cancel=True
+        )
+        return self._ready_pool(is_wanted=False)
 
     def _fail(self, pool: ProcessPoolExecutor, error: BaseException) -> None:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

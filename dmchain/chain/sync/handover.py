@@ -93,6 +93,9 @@ class Handover:
     def is_behind(self, now: int, height: int, peers: PeerTable, validators: ValidatorSet) -> int | None:
         """The height of peers when consensus has been left behind for good; said once until `start`."""
         reached = peers.height_reached(validators)
+        if reached is None and validators.index_of(self._own) is None:
+            # a node that only follows loses nothing when a stranger lies: it is back after one request
+            reached = max([state.height for state in peers.active(now)], default=None)
         if reached is None or reached < height + self._config.behind_blocks:
             self._behind_since = None
             return None

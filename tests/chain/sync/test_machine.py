@@ -342,6 +342,17 @@ def test_after_the_hand_over_it_notices_falling_behind_and_can_start_again() -> 
     assert world.handed_over.height == 50
 
 
+def test_a_follower_believes_anybody_who_is_far_ahead_and_a_validator_does_not() -> None:
+    for own, is_behind in ((None, True), (TEAM.keys[0].address, False)):
+        chain = SignedChain(TEAM).grow(10)
+        world = SyncWorld(chain, [FakePeer(chain)], own=own)
+        world.run(5_000)
+        assert world.handed_over is not None
+        chain.grow(40)
+        world.run(20_000, until=lambda world=world: world.fell_behind is not None)  # type: ignore[misc]
+        assert (world.fell_behind is not None) == is_behind
+
+
 def test_a_liar_cannot_make_consensus_stop() -> None:
     chain = SignedChain(TEAM).grow(10)
     world = SyncWorld(chain, validators_of(chain)[1:])
