@@ -142,6 +142,8 @@ class Context:
     def account(self, address: str | None) -> Steps[str]:
         """The address given, else the signer's. Raises InvalidInput."""
         if address is None:
+            if self.signer is None:
+                raise NoSigner("no account was named", hint="name an account, or give a key that it is the account of")
             return (yield from self.sender())
         return parse_address(address)
 

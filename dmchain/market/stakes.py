@@ -50,8 +50,10 @@ class Stakes(Group[M]):
 
     @operation
     def position(self, dataset: DatasetLike, provider: str | None = None) -> Steps[StakePosition]:
-        """What a provider has behind a data set."""
+        """What a provider has behind a data set, its owner unless named."""
         raw = yield from resolve_dataset(self._context, dataset)
+        if provider is None:
+            provider = yield from self._context.read("CidRegistry", "ownerOf", raw)
         return (yield from _read(self._context, raw, provider))
 
     @operation

@@ -112,7 +112,7 @@ def withdraw_stake(market: Market, dataset: str) -> Any:
 @stake.command("show")
 @click.argument("dataset", type=DATASET)
 @click.argument("provider", required=False, metavar="[ADDRESS]")
-@reading("dmchain market stake show 0x… --devnet-account 1")
+@reading("dmchain market stake show 0x…")
 def show_stake(market: Market, dataset: str, provider: str | None) -> Any:
-    """Show what a provider has behind a data set."""
+    """Show what a provider has behind a data set, its owner unless named."""
     return market.stake.position(dataset, provider)
