@@ -35,6 +35,11 @@ def make_cid(content: str) -> bytes:
     return bytes.fromhex("01551220") + hashlib.sha256(content.encode()).digest()
 
 
+def net(amount: int) -> int:
+    """What is left of an amount when the platform's fee is paid."""
+    return amount - amount * FEE_BPS // 10_000
+
+
 class Market:
     """`market["LicenseManager"]` is the contract behind its proxy. The first ten accounts have DMG and test dollars."""
 
