@@ -219,6 +219,7 @@ def measure_streams(meter: Meter) -> None:
     stream = streams.start(second, payer, 20 * USD, sender=payer).value
     meter.chain.sleep(60 * DAY)
     meter("PaymentStream", "close", stream, sender=seller)
+    meter("PaymentStream", "setMinimum", second, DAY, sender=seller)
 
 
 def measure_compute(meter: Meter) -> None:
