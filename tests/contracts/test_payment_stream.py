@@ -428,6 +428,23 @@ def test_a_data_set_taken_over_gives_back_even_what_was_cancelled_before(world: 
     assert world.manager.distributed(world.usd) == 0
 
 
+def test_a_new_stream_from_the_rightful_owner_sends_back_the_whole_deposit_of_the_void_one(world: StreamWorld) -> None:
+    world.commit(b"stolen", world.friend)
+    stolen = world.register(b"stolen")
+    world.chain.registry.setController(stolen, world.manager, sender=world.provider)
+    world.offer(9, datasetId=stolen)
+    first = world.start(offer=9)
+    world.chain.sleep(1000)
+    world.claim(b"stolen", world.friend)
+    world.chain.registry.setController(stolen, world.manager, sender=world.friend)
+    world.offer(10, datasetId=stolen)
+    second = world.start(offer=10)
+    assert world.streams.owed(world.usd, world.buyer) == PRICE
+    assert world.streams.claims(first) == (0, 0)
+    world.chain.sleep(1000)
+    assert world.streams.withdraw(second).value == 1000 * PRICE // PERIOD
+
+
 def test_plain_streams_are_never_void(world: StreamWorld) -> None:
     stream_id = world.plain(1, 1, 10)
     with reverts("DatasetNotVoid", bytes(32)):

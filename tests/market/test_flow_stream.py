@@ -123,6 +123,20 @@ def test_a_stream_that_ran_dry_ends_by_itself(world: World) -> None:
     assert world.consumer.verify(listed.dataset_id).expires_at == again.stops_at
 
 
+def test_a_stream_flows_on_when_its_offer_is_closed_and_its_data_set_delisted(world: World) -> None:
+    listed = list_subscription(world)
+    stream = world.consumer.streams.start(listed.offer_ids[0], deposit="10 USD")
+    world.provider.offers.close(listed.offer_ids[0])
+    world.provider.delist(listed.dataset_id)
+    longer = world.consumer.streams.top_up(stream.stream_id, "5 USD")
+    assert world.consumer.verify(listed.dataset_id).expires_at == longer.stops_at
+    world.sleep(20 * DAY)
+    world.stranger.streams.withdraw(stream.stream_id)
+    assert world.owed(world.provider) == net_of(15 * USD)
+    with pytest.raises(errors.NotStreamable):
+        world.consumer.streams.start(listed.offer_ids[0], deposit="10 USD")
+
+
 def test_a_retired_data_set_stops_the_stream_and_returns_what_was_not_fetched(world: World) -> None:
     listed = list_subscription(world)
     before = world.tokens(world.consumer)
