@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dmchain.chain.primitives.crypto import keccak
 from dmchain.market import cids
 from dmchain.market.chain import read_draw_header
 from dmchain.market.context import Context, call
 from dmchain.market.errors import InvalidInput, NotFound
 from dmchain.market.inputs import bytes32
 from dmchain.market.models import Amount, Dispute, Member, Phase, Round, Ruling, SecretVote, build
+from dmchain.market.salts import secret_salt
 from dmchain.market.steps import Group, M, Steps, operation
 from dmchain.market.transactions import Receipt, transact
 
@@ -190,35 +190,6 @@ def _current_round(context: Context, dispute_id: int) -> Steps[int]:
     if not rounds:
         raise NotFound(f"dispute {dispute_id} has no jury yet", hint="`dmchain market dispute draw` draws one")
     return len(rounds) - 1
-
-
-def secret_salt(context: Context, contract: str, subject: int, round_: int, given: str | bytes | None) -> Steps[bytes]:
-    """The salt given, else the hash of the signer's signature over what the vote is about.
-
-    Signatures are deterministic (RFC 6979) in eth-account, in nodes and in common hardware wallets, so nothing has to be
-    kept between commitment and revelation. Nobody else can make them; do not sign such a document for anybody.
-    """
-    if given is not None:
-        return bytes32(given, "salt")
-    chain_id = yield from context.chain_id()
-    address = yield from context.address_of(contract)
-    domain = (("name", "string"), ("version", "string"), ("chainId", "uint256"), ("verifyingContract", "address"))
-    document = {
-        "types": {
-            "EIP712Domain": [{"name": name, "type": kind} for name, kind in domain],
-            "SecretSalt": [{"name": "subject", "type": "uint256"}, {"name": "round", "type": "uint256"}],
-        },
-        "primaryType": "SecretSalt",
-        "domain": {
-            "name": "dmchain secret of a vote: never sign this on a page",
-            "version": "1",
-            "chainId": chain_id,
-            "verifyingContract": address,
-        },
-        "message": {"subject": subject, "round": round_},
-    }
-    signature = yield from context.require_signer().sign_typed(document)
-    return keccak(signature)
 
 
 def _read(context: Context, dispute_id: int) -> Steps[Dispute]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from dmchain.chain.primitives.crypto import keccak
 from dmchain.market import cids
-from dmchain.market.chain import deadline_after
+from dmchain.market.chain import chain_time, deadline_after
 from dmchain.market.context import Call, Context, call
 from dmchain.market.errors import InvalidInput, MarketError, Reverted
 from dmchain.market.inputs import DatasetLike, DurationLike, OfferTerms, dataset_id, kind_of, resolve_dataset
@@ -26,11 +26,11 @@ from dmchain.market.models import (
     Summary,
     build,
 )
-from dmchain.market.steps import Group, M, Pause, Request, Steps, operation
+from dmchain.market.salts import secret_salt
+from dmchain.market.steps import Group, M, Steps, operation
 from dmchain.market.transactions import Receipt, transact
 
 MAX_PAGE: Final = 100
-COMMIT_POLL_SECONDS: Final = 0.2
 
 
 def read_offers(context: Context, offer_ids: Sequence[int]) -> Steps[tuple[Offer, ...]]:
@@ -242,13 +242,18 @@ def _list_registered(
 
 
 def _commit(context: Context, sender: str, cid: bytes) -> Steps[bytes]:
-    """Announce a registration by a hash, and wait for the next block: only an earlier block beats others."""
-    salt = secrets.token_bytes(32)
+    """Announce a registration by a hash, unless that was done and still holds; returns the salt that opens it.
+
+    What comes after it is in a later block, as it must be. The salt comes from a signature, so publishing can be tried
+    again after anything that went wrong in between.
+    """
+    salt = yield from secret_salt(context, "DataListing", int.from_bytes(keccak(cid), "big"), 0, None)
     commitment = yield from context.read("DataListing", "commitmentFor", cid, sender, salt)
-    receipt = yield from transact(context, "CidRegistry", "commitCid", commitment)
-    block = yield Request("eth_getBlockByNumber", ("latest", False))
-    if int(block["number"], 16) < receipt.block_number:
-        yield Pause(COMMIT_POLL_SECONDS)
+    (committed_at, _), window = yield from context.read_all(
+        [call("CidRegistry", "commitmentOf", commitment), call("CidRegistry", "commitWindow")]
+    )
+    if not committed_at or (yield from chain_time()) >= committed_at + window:
+        yield from transact(context, "CidRegistry", "commitCid", commitment)
     return salt
 
 

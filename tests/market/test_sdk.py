@@ -299,6 +299,17 @@ def test_committing_first_registers_too(world: World) -> None:
     assert details.dataset.owner == world.provider.address()
 
 
+def test_publishing_can_be_tried_again_after_its_commitment(world: World) -> None:
+    """The commitment is found again: no second one is made, and the salt is the same."""
+    cid, said = world.cid(), []
+    market = Market(world.devnet.url, world.signers[1], on_progress=said.append)
+    with pytest.raises(errors.InvalidText):
+        market.publish(cid, spdx="", commit_first=True)
+    listing = market.publish(cid, spdx="MIT", commit_first=True)
+    assert [each.action for each in said if each.stage == "mined"] == ["commitCid", "publishCommitted"]
+    assert world.consumer.show(listing.dataset_id).dataset.owner == market.address()
+
+
 def test_a_registered_data_set_can_be_listed_again(world: World) -> None:
     listing = world.publish([one_time("1 USD")])
     world.provider.delist(listing.dataset_id)
