@@ -211,6 +211,10 @@ class Context:
             return which
         yield from self.chain_id()
         address = self._token_address(which)
+        if address == self._addresses["TestUSD"] and not (yield from self.has_test_dollars()):
+            raise InvalidInput(
+                f"token: got {which!r}, and this chain has no test dollars", hint="name the token's address"
+            )
         if address not in self._tokens:
             symbol, decimals, name = yield from self.try_all(
                 [token_call(address, each) for each in ("symbol", "decimals", "name")]
@@ -220,6 +224,14 @@ class Context:
             shown = symbol if isinstance(symbol, str) and symbol.isprintable() else ""
             self._tokens[address] = Token(address, shown[:MAX_SYMBOL] or "?", decimals, _printable(name))
         return self._tokens[address]
+
+    def has_test_dollars(self) -> Steps[bool]:
+        """Whether this is a development network, which has a TestUSD."""
+        try:
+            yield from self.address_of("TestUSD")
+        except NotDeployed:
+            return False
+        return True
 
     def _token_address(self, which: str) -> str:
         known = {"dm": ZERO_ADDRESS, "native": ZERO_ADDRESS, "eth": ZERO_ADDRESS, "ether": ZERO_ADDRESS}

@@ -248,6 +248,15 @@ def test_a_contract_that_is_not_there_is_told(world: World) -> None:
         market.quote(1)
 
 
+def test_a_chain_without_test_dollars_pays_out_all_the_same(world: World) -> None:
+    listing = world.publish([one_time("1 DM")])
+    world.consumer.buy(listing.offer_ids[0])
+    market = Market(world.devnet.url, world.signers[1], addresses={"TestUSD": "0x" + "77" * 20})
+    assert [each.amount for each in market.payouts.owed()] == [COIN * 975 // 1000]
+    with pytest.raises(errors.InvalidInput, match="this chain has no test dollars"):
+        market.tokens.get("USD")
+
+
 def test_a_node_that_does_not_answer_is_told() -> None:
     with pytest.raises(errors.ConnectionFailed, match="Connection refused") as caught:
         Market("http://127.0.0.1:1").chain_id()
