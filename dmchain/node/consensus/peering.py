@@ -11,10 +11,10 @@ from typing import Final
 
 import trio
 
+from dmchain.chain.blockchain import ChainView
 from dmchain.chain.primitives.transaction import Transaction
 from dmchain.chain.primitives.types import ZERO_HASH
-from dmchain.chain.sync.serving import select_blocks
-from dmchain.chain.sync.verify import WireBlock
+from dmchain.chain.sync.serving import read_wire, select_blocks
 from dmchain.node.consensus.application import Application
 from dmchain.node.consensus.host import ConsensusHost
 from dmchain.node.consensus.identities import Identities
@@ -47,6 +47,7 @@ from dmchain.node.network.messages import (
 from dmchain.node.network.peer import Peer
 from dmchain.node.network.peers import PeerManager
 from dmchain.node.state_sync import SnapshotServer
+from dmchain.node.worker import Worker
 
 log = logging.getLogger("dmchain.peering")
 
@@ -72,9 +73,11 @@ class Peering:
         app: Application,
         submit: Callable[[Transaction], object],
         identities: Identities,
+        worker: Worker,
         snapshots: SnapshotServer | None = None,
     ) -> None:
-        """`identities`: who of the peers is which validator. `snapshots` are served to peers."""
+        """`identities`: who of the peers is which validator. `worker` reads what peers ask for; `snapshots`
+        are served to them."""
         self._app = app
         self.transactions = TransactionGossip(
             lambda: app.producer.pool,
@@ -83,6 +86,7 @@ class Peering:
             lambda peers, message: self.manager.send_to(peers, message),
         )
         self._identities = identities
+        self._worker = worker
         self._snapshots = snapshots
         self._peers: dict[int, Peer] = {}
 
@@ -202,25 +206,25 @@ class Peering:
             case GetTransactions(hashes):
                 return self.transactions.serve(hashes[:MAX_HASHES])
             case GetBlocks(start, count):
-                return self._serve_blocks(start, count)
+                return await self._worker.run(_serve_blocks, self._app.chain.view, start, count)
             case GetLightBlock(height):
-                return serve_light_block(self._app.chain.view, height)
+                return await self._worker.run(serve_light_block, self._app.chain.view, height)
             case GetSnapshotManifest() if self._snapshots is not None:
-                return self._snapshots.manifest(request)
+                return await self._worker.run(self._snapshots.manifest, request)
             case GetSnapshotChunk() if self._snapshots is not None:
-                return self._snapshots.chunk(request)
+                return await self._worker.run(self._snapshots.chunk, request)
             case _:
                 return Refusal(RefusalCode.UNAVAILABLE, "not served here")
 
-    def _serve_blocks(self, start: int, count: int) -> Reply:
-        wires = select_blocks(self._wire_block, start, count, max_blocks=MAX_BLOCKS, max_bytes=MAX_REPLY_BYTES)
-        if not wires:
-            return Refusal(RefusalCode.UNAVAILABLE, f"no block {start}")
-        return Blocks(tuple([BlockWithCommit(wire.block, wire.commit) for wire in wires]))
 
-    def _wire_block(self, height: int) -> WireBlock | None:
-        decided = self._app.decided(height)
-        return None if decided is None else WireBlock(decided[0].body, decided[1].encode())
+def _serve_blocks(view: ChainView, start: int, count: int) -> Reply:
+    blocks = view.blocks
+    wires = select_blocks(
+        lambda height: read_wire(blocks, height), start, count, max_blocks=MAX_BLOCKS, max_bytes=MAX_REPLY_BYTES
+    )
+    if not wires:
+        return Refusal(RefusalCode.UNAVAILABLE, f"no block {start}")
+    return Blocks(tuple([BlockWithCommit(wire.block, wire.commit) for wire in wires]))
 
 
 def _envelope(payload: bytes, *, has_body: bool) -> ConsensusMessage | ConsensusBody:

@@ -134,7 +134,8 @@ class ValidatorNode:
             fixed=[target.endpoint for target in targets],
         )
         snapshots = None if settings.snapshots is None else SnapshotServer(settings.snapshots)
-        self.peering = Peering(self.app, backend.submit_transaction, self.identities, snapshots)
+        serving = around.make_worker()
+        self.peering = Peering(self.app, backend.submit_transaction, self.identities, serving, snapshots)
         self.journal: Journal | None = None
         observer = None
         if key is not None:

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmchain.chain.sync.serving import select_blocks
+from dmchain.chain.consensus.body import Body, Facts, Stored
+from dmchain.chain.consensus.commit import Commit
+from dmchain.chain.consensus.record import Record
+from dmchain.chain.primitives.block import Block
+from dmchain.chain.primitives.crypto import PrivateKey
+from dmchain.chain.primitives.transaction import DYNAMIC_FEE, LEGACY, UnsignedTransaction, sign_transaction
+from dmchain.chain.store.blocks import BlockReader, block_writes
+from dmchain.chain.store.kv import MemoryKV
+from dmchain.chain.sync.serving import read_wire, select_blocks
 from dmchain.chain.sync.verify import WireBlock
+from tests.chain.small_chain import open_chain
+
+KEY = PrivateKey(b"\7" * 32)
+
+
+def unsigned(kind: int) -> UnsignedTransaction:
+    return UnsignedTransaction(kind, 1, 0, 21_000, 10, 10, KEY.address, 1)
+
+
+def replace_number(block: Block, number: int) -> Block:
+    return replace(block, header=replace(block.header, number=number))
 
 
 def blocks_of(sizes: list[int]) -> dict[int, WireBlock]:
@@ -23,6 +44,25 @@ def test_replies_are_consecutive_and_bounded(sizes: list[int], start: int, count
     following = have.get(start + len(reply))
     if len(reply) < min(count, 20) and following is not None:
         assert reply and sum(block.size for block in (*reply, following)) > 100
+
+
+def test_what_is_stored_goes_out_as_it_was_decided() -> None:
+    """Legacy transactions as lists, typed ones as strings, and the commit that the node itself has seen."""
+    block = Block(
+        replace(open_chain().genesis_header, number=3),
+        tuple([sign_transaction(unsigned(kind), KEY) for kind in (LEGACY, DYNAMIC_FEE, LEGACY)]),
+        (),
+    )
+    facts = Facts(Record(chain_id=1, height=3, timestamp_ms=5, proposer=KEY.address))
+    commit = Commit(3, 0, block.hash, (bytes(65), None))
+    store = MemoryKV()
+    store.write(block_writes(block, (), Stored(facts, commit).encode()), sync=True)
+    store.write(block_writes(replace_number(block, 4), (), Stored(facts).encode()), sync=True)
+    reader = BlockReader(store)
+    assert reader.encoded(3) == block.encode()
+    assert read_wire(reader, 3) == WireBlock(Body(block, facts).encode(), commit.encode())
+    assert read_wire(reader, 4) is None  # no commit
+    assert read_wire(reader, 5) is None
 
 
 def test_a_block_above_the_limit_goes_alone() -> None:
