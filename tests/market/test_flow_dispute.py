@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dmchain.market import Market, errors, one_time
-from dmchain.market.models import EscrowState, Phase, Publication, Purchase, Ruling
+from dmchain.market.enums import EscrowState, Phase, Ruling
+from dmchain.market.models import Publication, Purchase
 from tests.market.judging import decide, draw_jury, execute, seats_of, vote
 from tests.market.validating import make_validator, validator_stake
 from tests.market.world import COIN, USD, World
@@ -103,7 +104,7 @@ def test_bad_data_is_paid_back_to_everybody_who_bought_it(court: World) -> None:
     # 80 coins' worth were paid for good, and 0.3 of fees spent: 50 from the listing, 30.3 from the validator's stake.
     assert closed.pot == 80 * COIN
     assert world.stranger.stake.of(listed.dataset_id) == 0
-    assert validator_stake(world, world.provider) == 200 * COIN - (80 * COIN + FEES - 50 * COIN)
+    assert validator_stake(world.provider) == 200 * COIN - (80 * COIN + FEES - 50 * COIN)
     assert_conserved(world, [case.dispute_id])
 
     # The escrow goes back, the licence has ended; bond and fees too.

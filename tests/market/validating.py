@@ -25,7 +25,7 @@ def make_validator(world: World, operator: Market, stake: int) -> None:
     world.devnet.call("anvil_setBalance", STAKING, hex(stake))
 
 
-def validator_stake(world: World, operator: Market) -> int:
+def validator_stake(operator: Market) -> int:
     """What it still has bonded with itself, in wei."""
     answer = operator.call("Staking", "validator", operator.address())
     return int(answer["selfStake"])
