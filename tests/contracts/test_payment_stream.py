@@ -115,6 +115,19 @@ def test_a_licence_in_force_is_not_paid_for_twice(world: StreamWorld) -> None:
             world.start(licensee=world.buyer, sender=payer)
 
 
+def test_a_stream_by_somebody_else_does_not_keep_the_licensee_from_paying_for_its_own(world: StreamWorld) -> None:
+    unasked = world.start(PRICE // 1000, licensee=world.buyer, sender=world.stranger)
+    world.chain.sleep(100)
+    done = world.streams.start(OFFER, world.buyer, PRICE, sender=world.buyer)
+    flowed = 100 * PRICE // PERIOD
+    assert values(done.event("StreamEnded")) == (unasked, START_TIME + 100, PRICE // 1000 - flowed, flowed)
+    assert world.streams.owed(world.usd, world.stranger) == PRICE // 1000 - flowed
+    found = world.streams.stream(world.streams.streamOf(world.dataset, world.buyer))
+    assert found.payer == world.buyer
+    assert world.chain.ledger.licenseOf(world.dataset, world.buyer).expiresAt == START_TIME + 100 + PERIOD
+    assert_sound(world, world.streams, world.usd, PRICE // 1000 + PRICE)
+
+
 def test_what_cannot_flow_is_refused(world: StreamWorld) -> None:
     with reverts("InvalidAccount", ZERO):
         world.start(licensee=ZERO)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dmchain.market import Receipt, errors, subscription
-from dmchain.market.models import Publication, StreamState
+from dmchain.market.enums import StreamState
+from dmchain.market.models import Publication
 from tests.market.world import COIN, DAY, USD, World
 
 PERIOD = 30 * DAY
@@ -121,6 +122,19 @@ def test_a_stream_that_ran_dry_ends_by_itself(world: World) -> None:
     # A new stream begins where there is none.
     again = world.consumer.streams.start(listed.offer_ids[0], deposit="30 USD")
     assert world.consumer.verify(listed.dataset_id).expires_at == again.stops_at
+
+
+def test_a_present_makes_way_for_the_stream_of_who_got_it(world: World) -> None:
+    listed = list_subscription(world)
+    before = world.tokens(world.stranger)
+    world.third_consumer.tokens.transfer(world.stranger.address(), "10 USD", "USD")
+    present = world.stranger.streams.start(listed.offer_ids[0], deposit="10 USD", licensee=world.consumer.address())
+    own = world.consumer.streams.start(listed.offer_ids[0], deposit="30 USD")
+    assert world.consumer.verify(listed.dataset_id).expires_at == own.stops_at
+    ended = world.consumer.streams.get(present.stream_id)
+    assert ended.state is StreamState.ENDED
+    world.stranger.payouts.withdraw()
+    assert world.tokens(world.stranger) == before + 10 * USD - ended.deposit
 
 
 def test_a_stream_flows_on_when_its_offer_is_closed_and_its_data_set_delisted(world: World) -> None:

@@ -14,6 +14,7 @@ contract PaymentStream is PullPayments, IPaymentStream {
     /// @dev The longest a deposit may last, some 34,000 years: beyond is a mistake in the amount, and times stay small.
     uint256 private constant MAX_SECONDS = 2 ** 40;
     bytes32 private constant CANCELLED = "stream cancelled";
+    bytes32 private constant REPLACED = "stream replaced";
 
     ILicenseManager private immutable _manager;
     uint256 private _count;
@@ -52,7 +53,6 @@ contract PaymentStream is PullPayments, IPaymentStream {
             minimum == type(uint64).max ||
             !_manager.isSellable(offerId)
         ) revert NotStreamable(offerId);
-        if (LICENSE_LEDGER.hasLicense(offer.datasetId, licensee)) revert LicenseInForce(offer.datasetId, licensee);
         _closeFormer(offer.datasetId, licensee);
         streamId = _open(offer.token, offer.price, offer.period, deposit, minimum);
         Stream storage s = _streams[streamId];
@@ -214,11 +214,15 @@ contract PaymentStream is PullPayments, IPaymentStream {
     }
 
     /// @dev An account without a licence may still have a stream that ran dry, or whose licence was ended elsewhere.
+    /// One that somebody else pays for must not keep the licensee from paying for its own.
     function _closeFormer(bytes32 datasetId, address licensee) private {
         uint256 former = _active[datasetId][licensee];
-        if (former == 0) return;
         Stream storage s = _streams[former];
-        _end(former, s, _isVoid(s) ? s.withdrawn : _flowed(s));
+        if (former != 0 && msg.sender == licensee && s.payer != licensee && block.timestamp < s.stopsAt) {
+            _manager.endFor(datasetId, licensee, REPLACED);
+        }
+        if (LICENSE_LEDGER.hasLicense(datasetId, licensee)) revert LicenseInForce(datasetId, licensee);
+        if (former != 0) _end(former, s, _isVoid(s) ? s.withdrawn : _flowed(s));
     }
 
     function _emitStarted(uint256 streamId, Stream storage s) private {

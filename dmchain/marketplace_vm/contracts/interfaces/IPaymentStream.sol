@@ -101,8 +101,9 @@ interface IPaymentStream is IPullPayments {
     function setMinimum(uint256 offerId, uint64 minimum) external;
 
     /// @notice Start a stream by an offer. `deposit` is taken from the caller, who is the payer; it needs to have
-    /// allowed it to this contract, or send it along if it is native coin. The licensee gets the licence.
-    /// Emits {StreamStarted}.
+    /// allowed it to this contract, or send it along if it is native coin. The licensee gets the licence. A stream that
+    /// somebody else pays for the caller ends.
+    /// Emits {StreamStarted}, and {StreamEnded} for a former stream of the licensee.
     /// @return streamId counted from 1
     function start(uint256 offerId, address licensee, uint128 deposit) external payable returns (uint256 streamId);
 
