@@ -32,9 +32,9 @@ from dmchain.market.client import AsyncMarket, Market
 from dmchain.market.context import Fees, Progress
 from dmchain.market.governance import Action
 from dmchain.market.inputs import OfferTerms, one_time, pay_per_compute, subscription
-from dmchain.market.models import to_json
 from dmchain.market.money import NATIVE, Token, format_amount, parse_amount
 from dmchain.market.signers import LocalSigner, Signer, UnlockedSigner, keystore, private_key, unlocked
+from dmchain.market.structs import to_json
 from dmchain.market.transactions import Event, Receipt
 
 __all__ = [

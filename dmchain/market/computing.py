@@ -9,10 +9,11 @@ from dmchain.market.chain import read_draw_header
 from dmchain.market.context import Context, call
 from dmchain.market.errors import InvalidInput
 from dmchain.market.inputs import DatasetLike, DurationLike, duration, resolve_dataset
-from dmchain.market.models import ComputeOrder, build
+from dmchain.market.models import ComputeOrder
 from dmchain.market.money import Token
 from dmchain.market.payments import check_balance, ensure_allowance
 from dmchain.market.steps import Group, M, Steps, operation
+from dmchain.market.structs import build
 from dmchain.market.transactions import Receipt, transact
 
 CONTRACT = "ComputeMarket"

@@ -7,10 +7,11 @@ from typing import Final
 from dmchain.market.context import Context
 from dmchain.market.inputs import DatasetLike, resolve_dataset
 from dmchain.market.licensing import read_term
-from dmchain.market.models import Amount, Sale, Term, TokenClass, build
+from dmchain.market.models import Sale, Term, TokenClass
 from dmchain.market.money import Token
 from dmchain.market.payments import check_balance, ensure_allowance
 from dmchain.market.steps import Group, M, Steps, operation
+from dmchain.market.structs import Amount, build
 from dmchain.market.transactions import Receipt, transact
 
 CONTRACT: Final = "Datatoken"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dmchain.market import cids
 from dmchain.market.chain import read_draw_header
 from dmchain.market.context import Context, call
+from dmchain.market.enums import Phase, Ruling
 from dmchain.market.errors import InvalidInput, NotFound
 from dmchain.market.inputs import bytes32
-from dmchain.market.models import Amount, Dispute, Member, Phase, Round, Ruling, SecretVote, build
+from dmchain.market.models import Dispute, Member, Round, SecretVote
 from dmchain.market.salts import secret_salt
 from dmchain.market.steps import Group, M, Steps, operation
+from dmchain.market.structs import Amount, build
 from dmchain.market.transactions import Receipt, transact
 
 CONTRACT = "DisputeResolution"

@@ -202,9 +202,9 @@ def _decode_standard(data: bytes) -> tuple[str, str]:
 
 def _show_enum(name: str, value: Any) -> str:
     """The name of an enum's member, as the models call it; nothing for other values."""
-    from dmchain.market import models
+    from dmchain.market import enums
 
-    members = getattr(models, name, None) if name else None
+    members = getattr(enums, name, None) if name else None
     if members is None or value not in set(members):
         return ""
     return str(members(value).name).lower().replace("_", "-")

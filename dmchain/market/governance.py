@@ -8,20 +8,13 @@ from typing import Any, Final, TypeAlias
 
 from dmchain.market import cids
 from dmchain.market.context import Call, Context, call
+from dmchain.market.enums import ProposalState
 from dmchain.market.errors import InvalidInput
 from dmchain.market.inputs import DatasetLike, bytes32, resolve_dataset
-from dmchain.market.models import (
-    Amount,
-    Challenge,
-    CurationEntry,
-    Parameters,
-    Proposal,
-    ProposalState,
-    Standard,
-    build,
-)
+from dmchain.market.models import Challenge, CurationEntry, Parameters, Proposal, Standard
 from dmchain.market.payments import check_balance, ensure_allowance
 from dmchain.market.steps import Group, M, Steps, operation
+from dmchain.market.structs import Amount, build
 from dmchain.market.transactions import Receipt, transact
 
 GOVERNOR: Final = "DataGovernor"

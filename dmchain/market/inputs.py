@@ -9,8 +9,8 @@ from typing import Any, Final, TypeAlias
 from dmchain.chain.primitives.crypto import keccak
 from dmchain.market import cids
 from dmchain.market.context import Context
+from dmchain.market.enums import LicenseKind
 from dmchain.market.errors import InvalidInput
-from dmchain.market.models import LicenseKind
 from dmchain.market.money import Token
 from dmchain.market.steps import Steps
 

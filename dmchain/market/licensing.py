@@ -7,25 +7,15 @@ from typing import Any, Final
 from dmchain.market import cids
 from dmchain.market.chain import deadline_after
 from dmchain.market.context import Context, call
+from dmchain.market.enums import LicenseKind
 from dmchain.market.errors import InvalidInput, MarketError, NotFound, Reverted
 from dmchain.market.inputs import DatasetLike, DurationLike, hashed, kind_of, resolve_dataset
 from dmchain.market.listings import read_offer
-from dmchain.market.models import (
-    Amount,
-    Escrow,
-    License,
-    LicenseKind,
-    Offer,
-    Purchase,
-    Quote,
-    Rating,
-    Reputation,
-    Term,
-    build,
-)
+from dmchain.market.models import Escrow, License, Offer, Purchase, Quote, Rating, Reputation, Term
 from dmchain.market.money import NATIVE
 from dmchain.market.payments import check_balance, purchase
 from dmchain.market.steps import Group, M, Steps, operation
+from dmchain.market.structs import Amount, build
 from dmchain.market.transactions import Receipt, transact
 
 MAX_PAGE: Final = 100

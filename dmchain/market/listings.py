@@ -10,24 +10,13 @@ from dmchain.chain.primitives.crypto import keccak
 from dmchain.market import cids
 from dmchain.market.chain import chain_time, deadline_after
 from dmchain.market.context import Call, Context, call
+from dmchain.market.enums import LicenseKind, RetirementTerms
 from dmchain.market.errors import InvalidInput, MarketError, Reverted
 from dmchain.market.inputs import DatasetLike, DurationLike, OfferTerms, dataset_id, kind_of, resolve_dataset
-from dmchain.market.models import (
-    Amount,
-    Dataset,
-    Details,
-    LicenseKind,
-    Listing,
-    Offer,
-    Page,
-    Publication,
-    Reputation,
-    RetirementTerms,
-    Summary,
-    build,
-)
+from dmchain.market.models import Dataset, Details, Listing, Offer, Page, Publication, Reputation, Summary
 from dmchain.market.salts import secret_salt
 from dmchain.market.steps import Group, M, Steps, operation
+from dmchain.market.structs import Amount, build
 from dmchain.market.transactions import Receipt, transact
 
 MAX_PAGE: Final = 100

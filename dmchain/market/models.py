@@ -6,191 +6,25 @@ identifiers of 32 bytes are 0x and hex digits, CIDs are text.
 
 from __future__ import annotations
 
-import dataclasses
-import re
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, IntEnum
-from functools import cache
-from typing import Any, NewType, TypeVar
 
-from dmchain.market import cids
-from dmchain.market.errors import AbiError
+from dmchain.market.enums import (
+    DatasetStatus,
+    EntryStatus,
+    EscrowState,
+    LicenseKind,
+    LicenseStatus,
+    OrderState,
+    Outcome,
+    Phase,
+    ProposalState,
+    RequestStatus,
+    RetirementTerms,
+    Ruling,
+    StreamState,
+)
 from dmchain.market.money import Token
-
-Amount = NewType("Amount", int)
-"""Smallest units of a token. JSON has it as text: programs read large numbers as floats."""
-
-T = TypeVar("T")
-
-
-# ---------------------------------------------------------------- enumerations of the contracts
-
-
-class LicenseKind(IntEnum):
-    NONE = 0
-    ONE_TIME = 1
-    SUBSCRIPTION = 2
-    PAY_PER_COMPUTE = 3
-
-
-class LicenseStatus(IntEnum):
-    NONE = 0
-    VALID = 1
-    EXPIRED = 2
-    EXHAUSTED = 3
-    REVOKED = 4
-    DATASET_RETIRED = 5
-    SUPERSEDED = 6
-
-
-class DatasetStatus(IntEnum):
-    NONE = 0
-    ACTIVE = 1
-    RETIRED = 2
-    RETIRED_BY_GOVERNANCE = 3
-    SUPERSEDED = 4
-
-
-class RetirementTerms(IntEnum):
-    RUN_OUT = 0
-    END_AND_REFUND = 1
-
-
-class EscrowState(IntEnum):
-    NONE = 0
-    OPEN = 1
-    FROZEN = 2
-    CLOSED = 3
-
-
-class StreamState(IntEnum):
-    NONE = 0
-    ACTIVE = 1
-    ENDED = 2
-
-
-class OrderState(IntEnum):
-    NONE = 0
-    ORDERED = 1
-    ACCEPTED = 2
-    COMPLETED = 3
-    CLOSED = 4
-
-
-class Phase(IntEnum):
-    NONE = 0
-    EVIDENCE = 1
-    SUMMONED = 2
-    COMMITTING = 3
-    REVEALING = 4
-    DECIDED = 5
-    CLOSED = 6
-
-
-class Ruling(IntEnum):
-    NONE = 0
-    CONSUMER = 1
-    PROVIDER = 2
-
-
-class RequestStatus(IntEnum):
-    NONE = 0
-    REQUESTED = 1
-    COMMITTING = 2
-    REVEALING = 3
-    FULFILLED = 4
-    FAILED = 5
-
-
-class EntryStatus(IntEnum):
-    NONE = 0
-    APPLIED = 1
-    ACCEPTED = 2
-    APPLICATION_CHALLENGED = 3
-    ENTRY_CHALLENGED = 4
-
-
-class Outcome(IntEnum):
-    PENDING = 0
-    KEPT = 1
-    REMOVED = 2
-    NO_QUORUM = 3
-
-
-class ProposalState(IntEnum):
-    PENDING = 0
-    ACTIVE = 1
-    CANCELED = 2
-    DEFEATED = 3
-    SUCCEEDED = 4
-    QUEUED = 5
-    EXPIRED = 6
-    EXECUTED = 7
-
-
-# ---------------------------------------------------------------- from structs, to JSON
-
-
-@cache
-def _hints(cls: Any) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
-@cache
-def _defaults(cls: Any) -> frozenset[str]:
-    return frozenset(each.name for each in dataclasses.fields(cls) if each.default is not dataclasses.MISSING)
-
-
-def amount_fields(cls: Any) -> frozenset[str]:
-    """Names of a dataclass' fields that are amounts of money."""
-    return frozenset(name for name, hint in _hints(cls).items() if hint is Amount)
-
-
-def _camel(name: str) -> str:
-    return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), name).replace("Uri", "URI")
-
-
-def build(cls: type[T], struct: Mapping[str, Any], **known: Any) -> T:
-    """Make a dataclass from a struct of a contract; `known` are fields it does not have.
-
-    Bytes of fields named like a CID become text, others hex; enumerations become members. Raises AbiError when contract
-    and package do not belong together.
-    """
-    values = dict(known)
-    for name, hint in _hints(typing.cast(Any, cls)).items():
-        if name in values or (_camel(name) not in struct and name in _defaults(typing.cast(Any, cls))):
-            continue
-        if _camel(name) not in struct:
-            raise AbiError(f"{cls.__name__}: the contract's struct has no field {_camel(name)}")
-        value = struct[_camel(name)]
-        if isinstance(hint, type) and issubclass(hint, Enum):
-            value = hint(value)
-        elif isinstance(value, bytes):
-            value = cids.to_text(value) if name == "cid" or name.endswith("_cid") else "0x" + value.hex()
-        elif isinstance(value, list):
-            value = tuple("0x" + each.hex() if isinstance(each, bytes) else each for each in value)
-        values[name] = value
-    return cls(**values)
-
-
-def to_json(value: Any) -> Any:
-    """What json.dumps takes: enumerations by name in lower case, amounts as decimal text."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        amounts = amount_fields(type(value))
-        fields = ((each.name, getattr(value, each.name)) for each in dataclasses.fields(value))
-        return {_camel(name): str(entry) if name in amounts else to_json(entry) for name, entry in fields}
-    if isinstance(value, Enum):
-        return value.name.lower()
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    if isinstance(value, Mapping):
-        return {key: to_json(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_json(entry) for entry in value]
-    return value
-
+from dmchain.market.structs import Amount
 
 # ---------------------------------------------------------------- data sets
 

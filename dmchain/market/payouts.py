@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from dmchain.market.context import Call, Context, call, token_call
-from dmchain.market.models import Amount, Owed
+from dmchain.market.models import Owed
 from dmchain.market.money import NATIVE, Token
 from dmchain.market.steps import Group, M, Request, Steps, operation
+from dmchain.market.structs import Amount
 from dmchain.market.transactions import Receipt, send
 
 BY_TOKEN: Final = ("LicenseManager", "EscrowPayment", "PaymentStream", "ComputeMarket")

@@ -7,11 +7,13 @@ from dmchain.market import cids
 from dmchain.market.chain import read_draw_header
 from dmchain.market.context import Context, call
 from dmchain.market.disputes import Pool
+from dmchain.market.enums import RequestStatus
 from dmchain.market.errors import NotFound
 from dmchain.market.inputs import DatasetLike, hashed, resolve_dataset
-from dmchain.market.models import Answer, QualityCheck, RequestStatus, Score, SecretVote, build
+from dmchain.market.models import Answer, QualityCheck, Score, SecretVote
 from dmchain.market.salts import secret_salt
 from dmchain.market.steps import Group, M, Steps, operation
+from dmchain.market.structs import build
 from dmchain.market.transactions import Receipt, transact
 
 CONTRACT = "QualityOracle"

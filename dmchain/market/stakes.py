@@ -6,8 +6,9 @@ from typing import Final
 
 from dmchain.market.context import Context
 from dmchain.market.inputs import DatasetLike, resolve_dataset
-from dmchain.market.models import Amount, StakePosition, build
+from dmchain.market.models import StakePosition
 from dmchain.market.steps import Group, M, Steps, operation
+from dmchain.market.structs import Amount, build
 from dmchain.market.transactions import Receipt, transact
 
 CONTRACT: Final = "ProviderStake"

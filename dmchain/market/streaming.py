@@ -8,10 +8,11 @@ from dmchain.market.context import Context, call
 from dmchain.market.errors import InvalidInput
 from dmchain.market.inputs import DatasetLike, DurationLike, duration, resolve_dataset
 from dmchain.market.listings import read_offer
-from dmchain.market.models import Stream, build
+from dmchain.market.models import Stream
 from dmchain.market.money import ZERO_ADDRESS, Token
 from dmchain.market.payments import check_balance, ensure_allowance
 from dmchain.market.steps import Group, M, Steps, operation
+from dmchain.market.structs import build
 from dmchain.market.transactions import Receipt, transact
 
 NO_STREAMS: Final = 2**64 - 1

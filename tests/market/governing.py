@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dmchain.market import Action, Market
-from dmchain.market.models import ProposalState
+from dmchain.market.enums import ProposalState
 from tests.market.world import World
 
 TIMELOCK_DELAY, VOTING_DELAY, VOTING_PERIOD = 2, 1, 60

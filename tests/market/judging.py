@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dmchain.market import Market
-from dmchain.market.models import Dispute, Phase
+from dmchain.market.enums import Phase
+from dmchain.market.models import Dispute
 from tests.market.world import World
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dmchain.market import Market, cids, errors, pay_per_compute
-from dmchain.market.models import ComputeOrder, OrderState, Publication
+from dmchain.market.enums import OrderState
+from dmchain.market.models import ComputeOrder, Publication
 from tests.market.world import DAY, USD, World
 
 UNIT = 2 * USD

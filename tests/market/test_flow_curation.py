@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from dmchain.market import Action, Market, cids, errors
-from dmchain.market.models import EntryStatus, Outcome
+from dmchain.market.enums import EntryStatus, Outcome
 from tests.market.governing import pass_proposal
 from tests.market.world import World
 

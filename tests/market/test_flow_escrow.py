@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dmchain.market import Market, errors, one_time
-from dmchain.market.models import EscrowState, Publication, Purchase
+from dmchain.market.enums import EscrowState
+from dmchain.market.models import Publication, Purchase
 from tests.market.measuring import measure
 from tests.market.world import COIN, DAY, USD, World
 

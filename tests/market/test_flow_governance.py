@@ -8,7 +8,7 @@ import pytest
 
 from dmchain.chain.primitives.crypto import keccak
 from dmchain.market import Action, Market, errors, one_time, pay_per_compute, subscription
-from dmchain.market.models import ProposalState
+from dmchain.market.enums import ProposalState
 from tests.contracts.chain import load
 from tests.market.governing import TIMELOCK_DELAY, VOTING_DELAY, VOTING_PERIOD, pass_proposal
 from tests.market.world import USD, World

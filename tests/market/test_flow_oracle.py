@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dmchain.market import Market, errors, one_time
-from dmchain.market.models import QualityCheck, RequestStatus
+from dmchain.market.enums import RequestStatus
+from dmchain.market.models import QualityCheck
 from tests.market.world import COIN, World
 
 FEE = 3 * COIN

@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from dmchain.market import errors, one_time
-from dmchain.market.models import EscrowState, LicenseStatus, Publication
+from dmchain.market.enums import EscrowState, LicenseStatus
+from dmchain.market.models import Publication
 from tests.market.world import COIN, DAY, USD, World
 
 PRICE = 100 * USD

@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from dmchain.market import errors, one_time, pay_per_compute, subscription
-from dmchain.market.models import DatasetStatus, LicenseStatus, Publication, RetirementTerms
+from dmchain.market.enums import DatasetStatus, LicenseStatus, RetirementTerms
+from dmchain.market.models import Publication
 from tests.market.world import DAY, USD, World
 
 PERIOD = 30 * DAY

@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from dmchain.market import errors, subscription
-from dmchain.market.models import LicenseStatus, Publication
+from dmchain.market.enums import LicenseStatus
+from dmchain.market.models import Publication
 from tests.market.world import DAY, USD, World
 
 PERIOD = 30 * DAY

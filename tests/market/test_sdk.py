@@ -26,7 +26,7 @@ from dmchain.market import (
     to_json,
     unlocked,
 )
-from dmchain.market.models import LicenseKind, LicenseStatus
+from dmchain.market.enums import LicenseKind, LicenseStatus
 from tests.market.world import COIN, USD, World
 
 SECRET = "0x" + "11" * 32

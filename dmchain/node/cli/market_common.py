@@ -145,7 +145,7 @@ def show_result(market: Market, result: Any, as_json: bool) -> None:
 def describe(market: Market, result: Any, indent: str = "") -> list[str]:
     """A result as lines `name  value`, with amounts in their token and times as dates."""
     from dmchain.market import Event
-    from dmchain.market.models import amount_fields
+    from dmchain.market.structs import amount_fields
 
     if isinstance(result, Event):
         facts = ", ".join(f"{name} {show_field(name, value)}" for name, value in result.arguments.items())

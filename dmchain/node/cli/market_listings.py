@@ -119,7 +119,7 @@ def _print_table(items: tuple[Summary, ...]) -> None:
 
 def price_of(offer: Any) -> str:
     """`25.00 USD, once` or `10.00 USD a period of 30d`."""
-    from dmchain.market.models import LicenseKind
+    from dmchain.market.enums import LicenseKind
     from dmchain.node.cli.market_common import show_duration
 
     price = offer.token.format(offer.price)
