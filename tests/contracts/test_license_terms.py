@@ -512,7 +512,7 @@ def test_a_module_grants_nothing_by_offers_of_a_former_registration(market: Mark
     market.commit(b"content", market.rival)
     _, offer = market.sell()
     market.take_over(b"content", market.rival)
-    with reverts("OfferOfFormerListing", offerId=offer):
+    with reverts("OfferOfFormerRegistration", offerId=offer):
         market.manager.grantFor(offer, market.buyer, market.buyer, 0, 0, sender=market.module)
 
 
@@ -575,3 +575,37 @@ def test_reservations_need_a_valid_licence(market: Market) -> None:
     market.manager.gift(dataset, market.friend, ONE_TIME, 0, 0, TERMS, sender=market.provider)
     with reverts("NotPrepaid", 2):
         market.manager.reserveFor(dataset, market.friend, 1, sender=market.module)
+
+
+def test_what_was_refunded_can_be_sold_again(market: Market) -> None:
+    """Else an offer could be emptied for nothing: buy all of it, have it refunded."""
+    dataset, offer, term = prepay(market, 10, maxQuantity=10)
+    market.manager.consume(dataset, 3, sender=market.buyer)
+    with reverts("SoldOut", offer, 1, 0):
+        market.buy(offer, market.friend)
+    market.manager.refundUnits(term, sender=market.buyer)
+    market.buy(offer, market.friend, 7)
+    assert market.manager.offer(offer).sold == 10
+    other, periods = market.sell(b"other", kind=SUBSCRIPTION, period=MONTH, price=PRICE, maxQuantity=5)
+    market.manager.cancel(market.buy(periods, quantity=5), sender=market.buyer)
+    assert market.manager.offer(periods).sold == 1
+    assert market.licensed(other)
+    market.assert_sound()
+
+
+def test_a_few_units_from_a_stranger_keep_nobody_from_buying_something_else(market: Market) -> None:
+    dataset, units = market.sell(kind=PAY_PER_COMPUTE, price=PRICE)
+    forever = market.offer(dataset, price=5 * PRICE)
+    market.buy(units, market.stranger, 1, licensee=market.buyer)
+    market.buy(forever)
+    assert market.license_of(dataset).kind == ONE_TIME
+    assert refunds(market, market.stranger) == PRICE
+    # units of one's own, or given by the owner, do not give way
+    own = market.buy(units, market.friend, 1)
+    with reverts("LicenseHeld", dataset, market.friend, own):
+        market.buy(forever, market.friend)
+    args = (dataset, market.rival, PAY_PER_COMPUTE, 0, 5, TERMS)
+    gift = market.manager.gift(*args, sender=market.provider).value
+    with reverts("LicenseHeld", dataset, market.rival, gift):
+        market.buy(forever, market.rival)
+    market.assert_sound()

@@ -11,7 +11,7 @@ import {IDataListing} from "./interfaces/IDataListing.sol";
 import {ILicenseBooks} from "./interfaces/ILicenseBooks.sol";
 import {ILicenseLedger, LICENSE_LEDGER} from "./interfaces/ILicenseLedger.sol";
 
-/// @title Offers, gifts, views and administration of the LicenseManager
+/// @title Offers, grants, views and administration of the LicenseManager
 /// @notice See {ILicenseManager}. The second half of its code: {LicenseManager} makes it and delegates to it what it does
 /// not know itself, so that one address has all functions though no code may be longer than 24,576 bytes. Called
 /// directly it has no roles, no offers and no money.
@@ -27,6 +27,8 @@ contract LicenseBooks is LicenseState, ILicenseBooks {
     constructor(address dataListing_, address licenseNft_, address escrow_, address reputation_)
         LicenseState(dataListing_, licenseNft_, escrow_, reputation_)
     {}
+
+    // -- offers and gifts
 
     /// @inheritdoc ILicenseBooks
     function createOffer(bytes32 datasetId, OfferInput calldata input) external returns (uint256 offerId) {
@@ -89,6 +91,8 @@ contract LicenseBooks is LicenseState, ILicenseBooks {
         t.licenseNft = uint64(LICENSE_NFT.mint(licensee, datasetId, purchaseId));
     }
 
+    // -- modules
+
     /// @inheritdoc ILicenseBooks
     function grantFor(uint256 offerId, address payer, address licensee, uint64 expiresAt, uint64 units)
         external
@@ -100,7 +104,7 @@ contract LicenseBooks is LicenseState, ILicenseBooks {
         bytes32 datasetId = o.datasetId;
         uint64 registeredBlock = CID_REGISTRY.dataset(datasetId).registeredBlock;
         if (registeredBlock != o.registeredBlock) {
-            revert OfferOfFormerListing(offerId, o.listingSerial, registeredBlock);
+            revert OfferOfFormerRegistration(offerId, o.registeredBlock, registeredBlock);
         }
         termId = _current[datasetId][licensee];
         StoredTerm storage t = _terms[termId];
@@ -126,6 +130,30 @@ contract LicenseBooks is LicenseState, ILicenseBooks {
     }
 
     /// @inheritdoc ILicenseBooks
+    function reserveFor(bytes32 datasetId, address licensee, uint64 units)
+        external
+        nonReentrant
+        onlyRole(MODULE_ROLE)
+        returns (uint256 termId)
+    {
+        StoredTerm storage t;
+        (termId, t) = _requireUnits(datasetId, licensee, units);
+        if (!LICENSE_LEDGER.hasLicense(datasetId, licensee)) revert TermBroken(termId);
+        t.reservedUnits += units;
+        emit UnitsReserved(termId, units, t.reservedUnits);
+    }
+
+    /// @inheritdoc ILicenseBooks
+    function unreserveFor(uint256 termId, uint64 units) external nonReentrant onlyRole(MODULE_ROLE) {
+        StoredTerm storage t = _terms[termId];
+        if (units > t.reservedUnits) units = t.reservedUnits;
+        t.reservedUnits -= units;
+        emit UnitsUnreserved(termId, units, t.reservedUnits);
+    }
+
+    // -- administration
+
+    /// @inheritdoc ILicenseBooks
     function setPlatformFee(uint16 bps) external onlyRole(DEFAULT_ADMIN_ROLE) {
         _setPlatformFee(bps);
     }
@@ -142,6 +170,8 @@ contract LicenseBooks is LicenseState, ILicenseBooks {
         _rates[token] = rate;
         emit ReferenceRateChanged(token, rate);
     }
+
+    // -- views
 
     /// @inheritdoc ILicenseBooks
     function offer(uint256 offerId) external view returns (Offer memory) {
@@ -303,6 +333,8 @@ contract LicenseBooks is LicenseState, ILicenseBooks {
     function reputation() external view returns (address) {
         return address(REPUTATION);
     }
+
+    // -- internals
 
     function _requireOwnerOrModule(bytes32 datasetId) private view {
         if (hasRole(MODULE_ROLE, msg.sender)) return;

@@ -178,28 +178,6 @@ contract LicenseManager is LicenseState, ILicenseSales {
     // -- modules
 
     /// @inheritdoc ILicenseSales
-    function reserveFor(bytes32 datasetId, address licensee, uint64 units)
-        external
-        nonReentrant
-        onlyRole(MODULE_ROLE)
-        returns (uint256 termId)
-    {
-        StoredTerm storage t;
-        (termId, t) = _requireUnits(datasetId, licensee, units);
-        if (!LICENSE_LEDGER.hasLicense(datasetId, licensee)) revert TermBroken(termId);
-        t.reservedUnits += units;
-        emit UnitsReserved(termId, units, t.reservedUnits);
-    }
-
-    /// @inheritdoc ILicenseSales
-    function unreserveFor(uint256 termId, uint64 units) external nonReentrant onlyRole(MODULE_ROLE) {
-        StoredTerm storage t = _terms[termId];
-        if (units > t.reservedUnits) units = t.reservedUnits;
-        t.reservedUnits -= units;
-        emit UnitsUnreserved(termId, units, t.reservedUnits);
-    }
-
-    /// @inheritdoc ILicenseSales
     function consumeFor(uint256 termId, uint64 units)
         external
         nonReentrant
@@ -327,11 +305,13 @@ contract LicenseManager is LicenseState, ILicenseSales {
         if (!LICENSE_LEDGER.hasLicense(sale.datasetId, sale.licensee)) return false;
         uint256 termId = _current[sale.datasetId][sale.licensee];
         StoredTerm storage t = _terms[termId];
+        if (_makeRoom(sale, termId, t)) return false;
         // Nothing else than what this very offer has sold can be added to.
         if (
             termId == 0 ||
             t.offerId != sale.offerId ||
             t.module != address(0) ||
+            (t.kind == ILicenseLedger.LicenseKind.PayPerCompute && t.payer != sale.payer) ||
             (t.kind == ILicenseLedger.LicenseKind.OneTime && (o.period == 0 || o.escrowPeriod != 0)) ||
             !_isIntact(termId, t)
         ) revert LicenseHeld(sale.datasetId, sale.licensee, termId);
@@ -345,9 +325,27 @@ contract LicenseManager is LicenseState, ILicenseSales {
         sale.prepaid = sale.amount;
         if (t.kind == ILicenseLedger.LicenseKind.Subscription) {
             _extendSubscription(o, sale, termId, t);
-            return true;
+        } else {
+            _extendUnits(o, sale, termId, t);
         }
-        return _extendUnits(o, sale, termId, t);
+        return true;
+    }
+
+    /// @dev Units that somebody else has prepaid give way to whatever the licensee buys for itself: all of them are
+    /// refunded. So nobody can keep an account from buying by paying a little for it each time.
+    function _makeRoom(Sale memory sale, uint256 termId, StoredTerm storage t) private returns (bool) {
+        if (
+            t.kind != ILicenseLedger.LicenseKind.PayPerCompute ||
+            t.offerId == 0 ||
+            t.module != address(0) ||
+            t.payer == sale.payer ||
+            sale.payer != sale.licensee ||
+            t.reservedUnits != 0 ||
+            !_isIntact(termId, t)
+        ) return false;
+        _endTerm(termId, t, "replaced");
+        _refundUnits(termId, t);
+        return true;
     }
 
     function _extendSubscription(Offer storage o, Sale memory sale, uint256 termId, StoredTerm storage t) private {
@@ -373,26 +371,13 @@ contract LicenseManager is LicenseState, ILicenseSales {
         LICENSE_LEDGER.extend(sale.datasetId, sale.licensee, _endOf(t, o.period), 0);
     }
 
-    /// @dev Returns false if the licence of another payer was ended to make room for a new one.
-    function _extendUnits(Offer storage o, Sale memory sale, uint256 termId, StoredTerm storage t)
-        private
-        returns (bool)
-    {
-        if (t.payer != sale.payer) {
-            if (sale.payer != sale.licensee || t.reservedUnits != 0) {
-                revert LicenseHeld(sale.datasetId, sale.licensee, termId);
-            }
-            _endTerm(termId, t, "replaced");
-            _refundUnits(termId, t);
-            return false;
-        }
+    function _extendUnits(Offer storage o, Sale memory sale, uint256 termId, StoredTerm storage t) private {
         sale.termId = termId;
         t.units = SafeCast.toUint64(uint256(t.units) + sale.quantity);
         uint64 expiresAt = LICENSE_LEDGER.licenseOf(sale.datasetId, sale.licensee).expiresAt;
         uint64 renewed = _expiryAfter(o.period);
         if (renewed > expiresAt) expiresAt = renewed;
         LICENSE_LEDGER.extend(sale.datasetId, sale.licensee, expiresAt, sale.quantity);
-        return true;
     }
 
     /// @dev Grant a new licence.
@@ -498,6 +483,7 @@ contract LicenseManager is LicenseState, ILicenseSales {
         uint64 kept = intact ? _begunPeriods(t) : t.releasedPeriods;
         uint64 periods = t.periods - kept;
         t.periods = kept;
+        _takeBack(t, periods);
         refunded = uint256(periods) * _priceOf(t);
         uint64 expiresAt = _endOf(t, _offers[t.offerId].period);
         emit SubscriptionCancelled(termId, periods, refunded, expiresAt);
@@ -534,9 +520,16 @@ contract LicenseManager is LicenseState, ILicenseSales {
     function _refundUnits(uint256 termId, StoredTerm storage t) private returns (uint256 refunded) {
         uint64 units = t.units - t.reservedUnits;
         t.units = t.reservedUnits;
+        _takeBack(t, units);
         refunded = uint256(units) * _priceOf(t);
         emit UnitsRefunded(termId, units, refunded);
         if (refunded != 0) ESCROW.refundPart(t.prepaidId, uint128(refunded));
+    }
+
+    /// @dev What is refunded can be sold again: nobody can empty an offer for nothing.
+    function _takeBack(StoredTerm storage t, uint64 quantity) private {
+        Offer storage o = _offers[t.offerId];
+        if (o.maxQuantity != 0 && t.module == address(0)) o.sold -= quantity;
     }
 
     function _endOf(StoredTerm storage t, uint64 period) private view returns (uint64) {
@@ -594,22 +587,5 @@ contract LicenseManager is LicenseState, ILicenseSales {
         trace.push(now_, SafeCast.toUint208(trace.latest() + value));
         trace = _totalPaid[datasetId];
         trace.push(now_, SafeCast.toUint208(trace.latest() + value));
-    }
-
-    // -- checks
-
-    /// @dev The current term with `units` that are free to use.
-    function _requireUnits(bytes32 datasetId, address licensee, uint64 units)
-        private
-        view
-        returns (uint256 termId, StoredTerm storage t)
-    {
-        termId = _current[datasetId][licensee];
-        t = _terms[termId];
-        if (termId == 0) revert NoTerm(datasetId, licensee);
-        if (t.kind != ILicenseLedger.LicenseKind.PayPerCompute) revert NotPrepaid(termId);
-        if (!_isIntact(termId, t)) revert TermBroken(termId);
-        uint64 free = t.units - t.reservedUnits;
-        if (units == 0 || units > free) revert InsufficientUnits(termId, free, units);
     }
 }

@@ -201,4 +201,19 @@ abstract contract LicenseState is PullPayments, AccessControlUpgradeable, ILicen
         _treasury = treasury_;
         emit TreasuryChanged(treasury_);
     }
+
+    /// @dev The current term with `units` that are free to use.
+    function _requireUnits(bytes32 datasetId, address licensee, uint64 units)
+        internal
+        view
+        returns (uint256 termId, StoredTerm storage t)
+    {
+        termId = _current[datasetId][licensee];
+        t = _terms[termId];
+        if (termId == 0) revert NoTerm(datasetId, licensee);
+        if (t.kind != ILicenseLedger.LicenseKind.PayPerCompute) revert NotPrepaid(termId);
+        if (!_isIntact(termId, t)) revert TermBroken(termId);
+        uint64 free = t.units - t.reservedUnits;
+        if (units == 0 || units > free) revert InsufficientUnits(termId, free, units);
+    }
 }

@@ -4,9 +4,11 @@ pragma solidity ^0.8.28;
 import {ILicenseLedger} from "./ILicenseLedger.sol";
 import {ILicenseTypes} from "./ILicenseTypes.sol";
 
-/// @title Offers, gifts, views and administration of the LicenseManager
+/// @title Offers, grants, views and administration of the LicenseManager
 /// @notice See {ILicenseManager}, of which this is a part.
 interface ILicenseBooks is ILicenseTypes {
+    // -- offers and gifts
+
     /// @notice Make an offer. Only the data set's owner, or a module for it, while it is listed. The shares of the lineage
     /// are fixed now, see {IDataListing-lineage}.
     /// Emits {OfferCreated}.
@@ -28,6 +30,8 @@ interface ILicenseBooks is ILicenseTypes {
         bytes32 termsHash
     ) external returns (uint256 purchaseId);
 
+    // -- modules (MODULE_ROLE)
+
     /// @notice Grant a licence by an offer whose money the module handles. A valid licence that the same module granted by
     /// the same offer for the same payer is extended: to `expiresAt`, by `units`.
     /// Emits {Granted}.
@@ -35,6 +39,14 @@ interface ILicenseBooks is ILicenseTypes {
     function grantFor(uint256 offerId, address payer, address licensee, uint64 expiresAt, uint64 units)
         external
         returns (uint256 termId);
+
+    /// @notice Set units of a valid pay-per-compute licence aside.
+    /// Emits {UnitsReserved}.
+    function reserveFor(bytes32 datasetId, address licensee, uint64 units) external returns (uint256 termId);
+
+    /// @notice Undo a reservation. Never reverts: at most what is reserved is set free.
+    /// Emits {UnitsUnreserved}.
+    function unreserveFor(uint256 termId, uint64 units) external;
 
     // -- administration
 

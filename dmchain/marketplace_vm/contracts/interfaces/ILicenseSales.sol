@@ -13,7 +13,8 @@ interface ILicenseSales is ILicenseTypes {
     /// one-time licence that ends and has no escrow.
     ///
     /// What another account has paid for the licensee and is not begun or consumed stands in the way of others, but not of
-    /// the licensee: when it buys for itself that money goes back first.
+    /// the licensee: when it buys for itself that money goes back first. (Periods give way to periods of the same offer,
+    /// units to whatever is bought.)
     /// Emits {Purchased}.
     /// @param licensee who gets the licence: a present when it is not the caller
     /// @param quantity 1 (OneTime), periods, or units
@@ -66,14 +67,6 @@ interface ILicenseSales is ILicenseTypes {
     function renounce(bytes32 datasetId) external;
 
     // -- modules (MODULE_ROLE)
-
-    /// @notice Set units of a valid pay-per-compute licence aside.
-    /// Emits {UnitsReserved}.
-    function reserveFor(bytes32 datasetId, address licensee, uint64 units) external returns (uint256 termId);
-
-    /// @notice Undo a reservation. Never reverts: at most what is reserved is set free.
-    /// Emits {UnitsUnreserved}.
-    function unreserveFor(uint256 termId, uint64 units) external;
 
     /// @notice Use up reserved units, even when the licence has expired meanwhile; their price is paid out.
     /// Emits {UnitsUsed}.

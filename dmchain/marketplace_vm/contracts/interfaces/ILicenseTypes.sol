@@ -10,7 +10,8 @@ interface ILicenseTypes {
 
     /// @param price of the whole licence (OneTime), of a period (Subscription), of a unit (PayPerCompute); at most 2^96
     /// @param period validity in seconds, 0 for ever; a subscription needs one
-    /// @param maxQuantity the most that is ever sold of it: licences, periods or units; 0 for no limit
+    /// @param maxQuantity the most that is sold of it: licences, periods or units; 0 for no limit. What cancelling or
+    /// {ILicenseSales-refundUnits} gave back can be sold again.
     /// @param escrowPeriod seconds in which a buyer may object, 0: settled at once. Of a subscription: for the first period
     /// @param metric quality on which payment depends (see QualityOracle), zero for none; needs an escrowPeriod
     /// @param minScore of that metric, 1 to 10000
@@ -29,7 +30,7 @@ interface ILicenseTypes {
 
     /// @param listingSerial listing it was made under: it sells in no other
     /// @param registeredBlock registration of the data set at that time
-    /// @param sold of maxQuantity
+    /// @param sold of maxQuantity; not counted without one
     struct Offer {
         bytes32 datasetId;
         bytes32 metric;
@@ -182,6 +183,8 @@ interface ILicenseTypes {
     error OfferIsClosed(uint256 offerId);
     /// @notice Made under an earlier listing of the data set.
     error OfferOfFormerListing(uint256 offerId, uint64 offerSerial, uint64 currentSerial);
+    /// @notice Made for an earlier registration of the data set.
+    error OfferOfFormerRegistration(uint256 offerId, uint64 offerBlock, uint64 currentBlock);
     error InvalidQuantity(uint64 given, uint64 highest);
     /// @param left of the offer's maxQuantity
     error SoldOut(uint256 offerId, uint64 given, uint64 left);
