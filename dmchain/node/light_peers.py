@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from dmchain.chain.blockchain import ChainView
 from dmchain.chain.consensus.body import Stored
@@ -35,6 +36,9 @@ from dmchain.node.validator_sets import read_validators
 log = logging.getLogger("dmchain.sync")
 
 _MEMBER = struct.Struct(">20sQ")
+
+MAX_ASKED: Final = 4
+"""Peers for one height; each may take ten seconds to say nothing."""
 
 Ask = Callable[[int, GetLightBlock], Awaitable[Reply]]
 """Ask a peer; raises RequestFailed."""
@@ -117,21 +121,38 @@ class LightPeers:
         self._is_signed = SignatureChecker(compute_domain(chain_id, genesis_hash)).is_signed
         self._trusted: LightBlock | None = None
         """The highest block verified so far: the next one is nearer to it."""
+        self._useful: list[int] = []
+        """Peers that have helped, the last one first."""
+        self._useless: set[int] = set()
 
     async def verify(self, height: int) -> LightBlock:
-        """The block at `height`. Raises LightError when no peer gives what proves it."""
+        """The block at `height`. Raises LightError when none of a few peers gives what proves it."""
         reasons = []
-        for peer in self._peers():
+        for peer in self._whom_to_ask():
             try:
-                return await self._verify_with(peer, height)
+                block = await self._verify_with(peer, height)
             except TrustExpired:
                 raise
             except RequestFailed as error:
                 reasons.append(str(error))
+                self._useless.add(peer)
             except DmchainError as error:
                 reasons.append(str(error))
+                self._useless.add(peer)
                 self._fault(peer, f"light block: {error}")
+            else:
+                self._useful = [peer, *[other for other in self._useful if other != peer]]
+                return block
         raise LightError(f"block {height} cannot be verified: {reasons[-1] if reasons else 'there is no peer'}")
+
+    def _whom_to_ask(self) -> list[int]:
+        """Those who have helped, then those never asked: who claims a height that is not there must not have us wait for
+        each of its friends."""
+        peers = self._peers()
+        known = [peer for peer in self._useful if peer in peers]
+        fresh = [peer for peer in peers if peer not in known and peer not in self._useless]
+        rest = [peer for peer in peers if peer not in known and peer in self._useless]
+        return [*known, *fresh, *rest][:MAX_ASKED]
 
     async def _verify_with(self, peer: int, height: int) -> LightBlock:
         now_ms = int(self._clock() * 1000)

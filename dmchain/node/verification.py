@@ -136,8 +136,11 @@ class ProcessVerifier:
             if is_wanted and trio.current_time() >= self._retry_at:
                 # spawn: a fork would copy trio's state, the database's lock and half a gigabyte
                 context = multiprocessing.get_context("spawn")
-                self._pool = ProcessPoolExecutor(self._processes, context, _set_up, (self._domain,))
-                self._greeting = self._pool.submit(_greet)
+                self._pool = pool = ProcessPoolExecutor(self._processes, context, _set_up, (self._domain,))
+                try:
+                    self._greeting = pool.submit(_greet)
+                except (OSError, RuntimeError) as failure:  # no memory, no process numbers left
+                    self._fail(pool, failure)
             return None
         if greeting is None or not greeting.done():
             return None
