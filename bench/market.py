@@ -3,14 +3,15 @@
     python bench/market.py [--quick] [--listings N ...]
 
 The market is predeployed as on a devnet; data sets are published by transactions (some 2 ms each: 10^5 take minutes),
-every other one with an offer whose money is held in escrow. Then blocks of:
+every other one with an offer whose money is held in escrow. Such a chain is kept in .setup/bench for the next run. Then
+blocks on copies of it, of:
 
 purchase             a licence for ever in native coin: fee, royalty split, ledger, soulbound token
 purchase in escrow   the same, with the money held
 licence check        a contract that asks the native ledger and notes the answer
 dispute              one opened on a purchase in escrow, which freezes it
 
-The last column says how much more each costs among the largest number of listings than among the smallest.
+`ratio` says how much more each costs among the largest number of listings than among the smallest.
 """
 
 # ruff: noqa: E402  (the imports need the checkout on sys.path)
@@ -18,11 +19,12 @@ The last column says how much more each costs among the largest number of listin
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,12 +47,13 @@ from bench.workloads import (
 )
 from bench.workloads import contracts as bench_contracts
 from dmchain.chain.blockchain import Blockchain, BlockPlan
-from dmchain.chain.genesis import parse_genesis
+from dmchain.chain.genesis import Genesis, parse_genesis
 from dmchain.chain.primitives.crypto import PrivateKey, keccak
 from dmchain.chain.primitives.transaction import Transaction, UnsignedTransaction, sign_transaction
 from dmchain.chain.primitives.types import ZERO_HASH, Address
 from dmchain.chain.store.leveldb import LevelKV
 from dmchain.marketplace_vm.artifacts import load_artifact
+from dmchain.marketplace_vm.executor import create_state
 from dmchain.marketplace_vm.market_genesis.addresses import DATA_LISTING, DISPUTE_RESOLUTION, LICENSE_MANAGER
 from dmchain.marketplace_vm.market_genesis.encoding import encode_call
 from dmchain.marketplace_vm.market_genesis.parameters import DEVNET
@@ -59,6 +62,7 @@ from dmchain.node.devnet import genesis_document
 from dmchain.node.node import make_executor
 
 SIZES = (1_000, 100_000)
+KEPT = REPOSITORY / ".setup" / "bench"
 BLOCK_TRANSACTIONS = 200
 BLOCKS = 6
 FUNDS_WEI = 10**27
@@ -97,6 +101,14 @@ class Desk:
     costs: dict[str, Costs] = field(default_factory=dict)
     _nonces: list[int] = field(default_factory=lambda: [0] * SENDERS)
     gate: bytes = b""
+    gas: dict[str, int] = field(default_factory=dict)
+    """Of one transaction of each row."""
+
+    def resume(self) -> None:
+        """Go on where `deploy_gate` and `publish` have left the chain."""
+        self.gate = contract_address(self.keys[0].address, 0)
+        for sender in range(SENDERS):
+            self._nonces[sender] = len(range(sender, self.listings, SENDERS)) + (sender == 0)
 
     def sign(self, sender: int, to: bytes, data: bytes, value: int = 0, gas: int = MAX_GAS) -> Transaction:
         nonce = self._nonces[sender]
@@ -208,42 +220,79 @@ ROWS: dict[str, Callable[[Desk, int], list[Transaction]]] = {
 }
 
 
-@contextmanager
-def open_desk(listings: int) -> Iterator[Desk]:
-    """A chain on which that many data sets are listed."""
+def make_genesis() -> Genesis:
+    """A devnet's market; every sender rich, the first ten with votes."""
     keys = Workbench(recipients=1).keys
-    genesis = parse_genesis(
-        genesis_document(
-            {key.address: FUNDS_WEI for key in keys},
-            chain_id=CHAIN_ID,
-            gas_limit=BLOCK_GAS_LIMIT,
-            timestamp=1_700_000_000,
-            market=DEVNET.with_holders(tuple([Address(key.address) for key in keys[:10]])),
-        )
+    document = genesis_document(
+        {key.address: FUNDS_WEI for key in keys},
+        chain_id=CHAIN_ID,
+        gas_limit=BLOCK_GAS_LIMIT,
+        timestamp=1_700_000_000,
+        market=DEVNET.with_holders(tuple([Address(key.address) for key in keys[:10]])),
     )
-    with (
-        tempfile.TemporaryDirectory(prefix="dmchain-market-") as folder,
-        closing(LevelKV(Path(folder) / "data")) as store,
-    ):
+    return parse_genesis(document)
+
+
+def publish_all(genesis: Genesis, listings: int) -> Path:
+    """The folder of a chain on which that many data sets are listed; made once for each genesis."""
+    root = create_state(genesis.alloc).state_root
+    folder = KEPT / f"market-{listings}-{root.hex()[:16]}"
+    if folder.exists():
+        return folder
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    started = time.monotonic()
+    with closing(LevelKV(partial)) as store:
         desk = Desk(Blockchain(store, genesis, make_executor("native", genesis.rules)))
         desk.deploy_gate()
-        started = time.monotonic()
         while desk.listings < listings:
             desk.run_block(desk.publish(min(BLOCK_TRANSACTIONS, listings - desk.listings)), None)
-        seconds = time.monotonic() - started
-        print(f"{listings} listings published in {seconds:.0f} s", file=sys.stderr)
-        yield desk
+            if desk.listings % 10_000 == 0:
+                print(f"{desk.listings} listings published, {time.monotonic() - started:.0f} s", file=sys.stderr)
+    partial.rename(folder)
+    return folder
 
 
-def measure(listings: int, blocks: int) -> tuple[dict[str, Costs], dict[str, int]]:
-    """Blocks of each row in turns; the first only warms up. Also the gas of each."""
-    gas: dict[str, int] = {}
-    with open_desk(listings) as desk:
+@contextmanager
+def open_desk(genesis: Genesis, listings: int) -> Iterator[Desk]:
+    """A copy of such a chain."""
+    kept = publish_all(genesis, listings)
+    with tempfile.TemporaryDirectory(prefix="dmchain-market-") as folder:
+        data = Path(folder) / "data"
+        shutil.copytree(kept, data)
+        with closing(LevelKV(data)) as store:
+            desk = Desk(Blockchain(store, genesis, make_executor("native", genesis.rules)), listings)
+            desk.resume()
+            yield desk
+
+
+def measure(sizes: Sequence[int], blocks: int) -> list[Desk]:
+    """Blocks of each row on each chain in turns, so that a busy machine does the same to all; the first only warms up."""
+    genesis = make_genesis()
+    with ExitStack() as stack:
+        desks = [stack.enter_context(open_desk(genesis, size)) for size in sizes]
         for number in range(blocks + 1):
             for name, make in ROWS.items():
-                counted = desk.costs.setdefault(name, Costs()) if number else None
-                gas[name] = desk.run_block(make(desk, BLOCK_TRANSACTIONS), counted)
-        return desk.costs, gas
+                for desk in desks:
+                    counted = desk.costs.setdefault(name, Costs()) if number else None
+                    desk.gas[name] = desk.run_block(make(desk, BLOCK_TRANSACTIONS), counted)
+        return desks
+
+
+def print_table(desks: Sequence[Desk]) -> None:
+    heads = "".join(f"{f'{desk.listings} listings':>18}" for desk in desks)
+    print(f"{'us a transaction (best)':24}{heads}{'ratio':>8}{'gas':>10}  " + "".join(f"{part:>9}" for part in PARTS))
+    first, last = desks[0], desks[-1]
+    for name in ROWS:
+        columns = [desk.costs[name] for desk in desks]
+        totals = "".join(f"{costs.total():.0f} ({costs.total('min'):.0f})".rjust(18) for costs in columns)
+        ratio = last.costs[name].total("min") / first.costs[name].total("min")
+        growth = "".join(
+            f"{min(last.costs[name].parts[part]) - min(first.costs[name].parts[part]):>+9.0f}" for part in PARTS
+        )
+        print(f"{name:24}{totals}{ratio:>8.2f}{last.gas[name]:>10,}  {growth}")
+    print("gas is that of the last chain; the columns after it are the growth of each part in us")
 
 
 def main() -> None:
@@ -251,19 +300,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="10^2 and 10^3 listings: about 20 s")
     parser.add_argument("--listings", type=int, nargs="+", default=list(SIZES), help="numbers of listings")
     options = parser.parse_args()
-    sizes = [100, 1_000] if options.quick else options.listings
-    measured = {size: measure(size, BLOCKS) for size in sizes}
-    first, last = measured[sizes[0]], measured[sizes[-1]]
-    heads = "".join(f"{f'{size} listings':>18}" for size in sizes)
-    print(f"{'us a transaction (best)':24}{heads}{'ratio':>8}{'gas':>10}")
-    for name in ROWS:
-        totals = "".join(
-            f"{costs[name].total():.0f} ({costs[name].total('min'):.0f})".rjust(18) for costs, _ in measured.values()
-        )
-        ratio = last[0][name].total("min") / first[0][name].total("min")
-        print(f"{name:24}{totals}{ratio:>8.2f}{last[1][name]:>10,}")
-    share = last[0]["purchase"].median("apply") / last[0]["purchase"].total()
-    print(f"execution is {share:.0%} of a purchase among {sizes[-1]} listings")
+    print_table(measure([100, 1_000] if options.quick else options.listings, BLOCKS))
 
 
 if __name__ == "__main__":
