@@ -609,3 +609,31 @@ def test_a_few_units_from_a_stranger_keep_nobody_from_buying_something_else(mark
     with reverts("LicenseHeld", dataset, market.rival, gift):
         market.buy(forever, market.rival)
     market.assert_sound()
+
+
+@pytest.mark.parametrize("kind", [ONE_TIME, SUBSCRIPTION, PAY_PER_COMPUTE])
+def test_a_gift_of_any_kind_can_be_given_up(market: Market, kind: int) -> None:
+    dataset, offer = market.sell(price=PRICE)
+    expiry, units = market.chain.timestamp + DAY, 3 if kind == PAY_PER_COMPUTE else 0
+    market.manager.gift(dataset, market.buyer, kind, expiry, units, TERMS, sender=market.provider)
+    with reverts("LicenseHeld", dataset, market.buyer, 1):
+        market.buy(offer)
+    market.manager.renounce(dataset, sender=market.buyer)
+    assert not market.licensed(dataset)
+    market.buy(offer)
+    market.assert_sound()
+
+
+def test_a_licence_that_another_streams_gives_way_too(market: Market) -> None:
+    dataset, offer = market.sell(kind=SUBSCRIPTION, period=MONTH, price=PRICE)
+    soon = market.chain.timestamp + 1
+    streamed = market.manager.grantFor(offer, market.stranger, market.buyer, soon, 0, sender=market.module).value
+    with reverts("LicenseHeld", dataset, market.buyer, streamed):
+        market.buy(offer, market.friend, licensee=market.buyer)
+    market.buy(offer)
+    assert market.manager.term(streamed).ended
+    market.manager.endFor(dataset, market.buyer, bytes(32), sender=market.module)  # no longer its own
+    assert market.license_of(dataset).expiresAt == market.chain.timestamp + MONTH
+    own = market.manager.grantFor(offer, market.friend, market.friend, soon, 0, sender=market.module).value
+    with reverts("LicenseHeld", dataset, market.friend, own):
+        market.buy(offer, market.friend)

@@ -167,7 +167,8 @@ contract LicenseManager is LicenseState, ILicenseSales {
             LICENSE_LEDGER.revoke(datasetId, msg.sender, "renounced");
             return;
         }
-        if (t.kind == ILicenseLedger.LicenseKind.Subscription) {
+        // Only what was sold here has periods: a subscription that was given or is streamed has none.
+        if (t.periods != 0) {
             if (_begunPeriods(t) != t.releasedPeriods) _collect(termId, t);
             if (t.periods != t.releasedPeriods) _cancel(termId, t, true);
         }
@@ -331,18 +332,13 @@ contract LicenseManager is LicenseState, ILicenseSales {
         return true;
     }
 
-    /// @dev Units that somebody else has prepaid give way to whatever the licensee buys for itself: all of them are
-    /// refunded. So nobody can keep an account from buying by paying a little for it each time.
+    /// @dev What others pay for a licensee gives way to what it buys itself, if they lose nothing by it: prepaid units,
+    /// which are all refunded, and licences of modules, who keep the rest of the money. So nobody can keep an account from
+    /// buying by paying a little for it each time.
     function _makeRoom(Sale memory sale, uint256 termId, StoredTerm storage t) private returns (bool) {
-        if (
-            t.kind != ILicenseLedger.LicenseKind.PayPerCompute ||
-            t.offerId == 0 ||
-            t.module != address(0) ||
-            t.payer == sale.payer ||
-            sale.payer != sale.licensee ||
-            t.reservedUnits != 0 ||
-            !_isIntact(termId, t)
-        ) return false;
+        if (t.payer == sale.payer || sale.payer != sale.licensee || !_isIntact(termId, t)) return false;
+        bool isPrepaid = t.kind == ILicenseLedger.LicenseKind.PayPerCompute && t.offerId != 0 && t.reservedUnits == 0;
+        if (t.module == address(0) && !isPrepaid) return false;
         _endTerm(termId, t, "replaced");
         _refundUnits(termId, t);
         return true;
