@@ -11,12 +11,12 @@ machine.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import subprocess
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -172,11 +172,15 @@ def compile_unit(unit: str, solc: Solc | None = None) -> dict[str, Compiled]:
     key = hashlib.sha256(f"{CACHE_FORMAT} {compiler_version()}\n{request}".encode()).hexdigest()
     cached = CACHE / f"{Path(unit).stem}-{key[:32]}.json"
     if not cached.exists():
-        answer = run_solc(request) if solc is None else solc.compile(request)
         cached.parent.mkdir(parents=True, exist_ok=True)
-        partial = cached.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-        partial.write_text(json.dumps(answer["contracts"]))
-        partial.replace(cached)
+        with cached.with_suffix(".lock").open("w") as lock:
+            # one compiles, whoever comes meanwhile (pytest -n) waits for it
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not cached.exists():
+                answer = run_solc(request) if solc is None else solc.compile(request)
+                partial = cached.with_suffix(".partial")
+                partial.write_text(json.dumps(answer["contracts"]))
+                partial.replace(cached)
     contracts = json.loads(cached.read_text())
     found = {name: Compiled(name, unit, output) for name, output in contracts[unit].items()}
     stem = Path(unit).stem
