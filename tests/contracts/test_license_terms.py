@@ -491,7 +491,7 @@ def test_modules_grant_extend_and_end_what_they_granted(market: Market) -> None:
     with reverts("LicenseHeld", dataset, market.buyer, term):
         manager.grantFor(offer, market.stranger, market.buyer, now + 3 * DAY, 0, sender=module)
     with reverts("LicenseHeld", dataset, market.buyer, term):
-        market.buy(offer)
+        market.buy(offer, market.stranger, licensee=market.buyer)
     for act in (manager.collect, manager.cancel):
         with reverts("NotSubscription", term):
             act(term, sender=market.buyer)
