@@ -407,7 +407,13 @@ def test_a_provider_concedes_before_the_jury(world: World) -> None:
     number = world.open(world.buy(world.consumer, escrow=9))
     with reverts("NotAParty", number, world.stranger):
         disputes.concede(number, sender=world.stranger)
-    disputes.concede(number, sender=world.provider)
+    event = disputes.concede(number, sender=world.provider).event("Conceded")
+    # as long as evidence, votes and appeal would have taken
+    assert event.executableFrom == world.chain.timestamp + 400
+    with reverts("PhaseNotOver", number, event.executableFrom):
+        disputes.execute(number)
+    with reverts("WasConceded", number):
+        disputes.appeal(number, EVIDENCE, sender=world.provider, value=disputes.appealDeposit(number))
     world.execute(number)
     assert world.owed(world.consumer) == DEPOSIT and world.escrow.amounts(9) == 0
     second = world.open(world.buy(world.second), by=world.second)

@@ -61,12 +61,12 @@ abstract contract DisputeBase is IDisputeTypes, StakePoolBase {
     }
 
     /// @dev Committing turns into revealing by time alone.
-    function _phase(uint256, Dispute storage d) internal view returns (Phase) {
+    function _phase(Dispute storage d) internal view returns (Phase) {
         return d.phase == Phase.Committing && block.timestamp >= d.deadline ? Phase.Revealing : d.phase;
     }
 
     function _requirePhase(uint256 disputeId, Dispute storage d, Phase expected) internal view {
-        Phase phase_ = _phase(disputeId, d);
+        Phase phase_ = _phase(d);
         if (phase_ != expected) revert WrongPhase(disputeId, phase_);
     }
 

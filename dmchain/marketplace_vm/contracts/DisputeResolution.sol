@@ -80,7 +80,7 @@ contract DisputeResolution is IDisputeResolution, DisputeBase, StakePool {
     /// @inheritdoc IDisputeResolution
     function addEvidence(uint256 disputeId, bytes calldata evidenceCid) external {
         Dispute storage d = _dispute(disputeId);
-        Phase phase_ = _phase(disputeId, d);
+        Phase phase_ = _phase(d);
         if (phase_ == Phase.Decided || phase_ == Phase.Closed) revert WrongPhase(disputeId, phase_);
         if (!_isParty(d, msg.sender)) revert NotAParty(disputeId, msg.sender);
         _addEvidence(disputeId, evidenceCid);
@@ -92,8 +92,11 @@ contract DisputeResolution is IDisputeResolution, DisputeBase, StakePool {
         if (msg.sender != d.provider) revert NotAParty(disputeId, msg.sender);
         if (d.phase != Phase.Evidence || d.isAppeal || d.isRedraw) revert WrongPhase(disputeId, d.phase);
         d.ruling = Ruling.Consumer;
-        _decide(d, 0);
-        emit Conceded(disputeId, msg.sender);
+        // Who concedes saves the jury's fees, but no time: else a provider could get bonded stake out at once, by a dispute
+        // with itself.
+        Parameters storage p = _parametersOf(d);
+        _decide(d, p.evidencePeriod + p.commitPeriod + p.revealPeriod + p.appealPeriod);
+        emit Conceded(disputeId, msg.sender, d.deadline);
     }
 
     /// @inheritdoc IDisputeResolution
@@ -101,6 +104,7 @@ contract DisputeResolution is IDisputeResolution, DisputeBase, StakePool {
         Dispute storage d = _dispute(disputeId);
         _requirePhase(disputeId, d, Phase.Decided);
         if (d.isAppeal) revert AlreadyAppealed(disputeId);
+        if (_rounds[disputeId].length == 0) revert WasConceded(disputeId);
         if (block.timestamp >= d.deadline) revert PhaseOver(disputeId, d.deadline);
         address loser = d.ruling == Ruling.Consumer ? d.provider : d.opener;
         if (msg.sender != loser) revert NotTheLoser(disputeId, msg.sender, loser);
@@ -240,7 +244,7 @@ contract DisputeResolution is IDisputeResolution, DisputeBase, StakePool {
     function dispute(uint256 disputeId) external view returns (Dispute memory result) {
         Dispute storage d = _dispute(disputeId);
         result = d;
-        result.phase = _phase(disputeId, d);
+        result.phase = _phase(d);
         if (result.phase == Phase.Revealing) result.deadline += _parametersOf(d).revealPeriod;
     }
 

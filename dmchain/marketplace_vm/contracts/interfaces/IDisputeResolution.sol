@@ -29,7 +29,9 @@ interface IDisputeResolution is IDisputeTypes, IStakePool {
     /// Emits {EvidenceAdded}.
     function addEvidence(uint256 disputeId, bytes calldata evidenceCid) external;
 
-    /// @notice Give in, as the provider, before the jury is summoned: the dispute is decided for the consumer at once.
+    /// @notice Give in, as the provider, before the jury is summoned: the dispute is decided for the consumer, without fees
+    /// of a jury. It is executed when a jury's ruling would have been at the latest: stake that is bonded in validation
+    /// must not come out faster this way.
     /// Emits {Conceded}.
     function concede(uint256 disputeId) external;
 

@@ -165,7 +165,8 @@ interface IDisputeTypes {
         uint256 forProvider,
         uint64 appealEnds
     );
-    event Conceded(uint256 indexed disputeId, address indexed provider);
+    /// @param executableFrom when a jury would have come to the same
+    event Conceded(uint256 indexed disputeId, address indexed provider, uint64 executableFrom);
     event Appealed(uint256 indexed disputeId, address indexed appellant, uint256 deposit);
     /// @param paid to each seat that voted for the ruling
     event JurorsSettled(uint256 indexed disputeId, uint256 indexed round, uint256 coherentSeats, uint256 paid);
@@ -208,6 +209,7 @@ interface IDisputeTypes {
     error InvalidVote(Ruling vote);
     error NotTheLoser(uint256 disputeId, address caller, address loser);
     error AlreadyAppealed(uint256 disputeId);
+    error WasConceded(uint256 disputeId);
     error NothingToClaim(uint256 disputeId, address account);
     error AlreadyClaimed(uint256 disputeId, address account);
     error EscrowAlreadySettled(uint256 disputeId);
