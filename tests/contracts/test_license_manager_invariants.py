@@ -1,9 +1,9 @@
 """Random sequences of all that can be done with listings, licences, escrows and datatokens, and what must always hold.
 
-One printed seed decides everything. After every action: in both vaults what is held is the balance and the sum of what is
-owed (and of open escrows); money came only from buyers and went only to withdrawals; prepaid accounts hold what their
-terms say; licences and their tokens belong to those who bought, were given or were granted them; datatokens are neither
-made nor lost.
+One printed seed decides everything. In both vaults what is held is the balance and the sum of what is owed (and of open
+escrows); money came only from buyers and went only to withdrawals; prepaid accounts hold what their terms say; a listing's
+token and its data set have one owner; licences and their tokens belong to those who bought, were given or were granted
+them; datatokens are neither made nor lost. DMCHAIN_SEEDS="7 8" tries other seeds.
 """
 
 from __future__ import annotations
@@ -322,8 +322,20 @@ class Handler:
         for name, token in self.tokens.items():
             market.assert_sound(token, accounts=[*self.people, market.treasury])
             assert market.manager.held(token) + market.escrow.held(token) == self.paid_in[name]
+        self.check_listings()
         self.check_terms()
         self.check_tokens()
+
+    def check_listings(self) -> None:
+        market = self.market
+        assert market.listing.tokenCount() == sum(map(market.listing.isListed, self.datasets))
+        for dataset in filter(market.listing.isListed, self.datasets):
+            entry = market.chain.registry.dataset(dataset)
+            if market.listing.listingOf(dataset).registeredBlock == entry.registeredBlock:
+                assert market.listing.ownerOf(int.from_bytes(dataset, "big")) == entry.owner
+                assert (entry.operator, entry.controller) == (market.listing.address, market.manager.address)
+            else:
+                assert not market.listing.isAvailable(dataset)
 
     def check_terms(self) -> None:
         manager, chain = self.market.manager, self.market.chain
