@@ -168,7 +168,10 @@ class Intake:
         if vote.height < current - 1 or (vote.height < current and vote.kind != PRECOMMIT):
             return
         if self.relay.has_heard(vote):
-            self.relay.note_repeated(peer, vote.validator, trio.current_time())
+            now = trio.current_time()
+            self.relay.note_repeated(peer, vote.validator, now)
+            if self.relay.should_answer(peer, vote.validator, now):
+                self._wire.send(peer, payload, has_body=False)
             if vote.height != current or machine.votes.find(vote) != vote:
                 self._feed(Received(vote, peer))
             return

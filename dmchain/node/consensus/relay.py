@@ -2,10 +2,12 @@
 
 What is passed on is passed on once. In a full mesh that would still mean that everybody hears everything from
 everybody; so a peer that sends what one has already heard shows that it hears that validator without help, and is left
-alone about that validator for a while. Where links are few nothing comes twice, and everything is passed on.
+alone about that validator for a while. It is shown the same in return, with the same statement: else, of two peers that
+both hear somebody, the one that was quicker the first time would pass everything on to the other for ever. Where links are
+few nothing comes twice, and everything is passed on.
 
 INVARIANT (memory): statements of three heights, of a few rounds each and at most two per validator, kind and round;
-notes about peers, one per peer and validator.
+notes about peers, two per peer and validator.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from dmchain.chain.consensus.votes import KEPT_ROUNDS
 
 QUIET_SECONDS: Final = 10.0
 """Then a peer is tried again: the link by which it heard may be gone."""
+ANSWER_SECONDS: Final = QUIET_SECONDS / 2
+"""A peer that repeats statements of one validator is answered once in so long."""
 STATEMENTS_PER_SLOT: Final = 2
 """An equivocator's second statement is evidence that everybody should see; a third proves nothing more."""
 MAX_SLOTS: Final = 16_384
@@ -35,6 +39,8 @@ class Relay:
         """By height."""
         self._quiet_until: dict[tuple[int, int], float] = {}
         """By (peer, validator)."""
+        self._answered_until: dict[tuple[int, int], float] = {}
+        """By (peer, validator): it was sent a statement, or will not be answered yet."""
 
     def is_new(self, said: Vote | Proposal) -> bool:
         """Whether this statement, whose signature is good, is to be passed on now; asked once for each."""
@@ -57,10 +63,21 @@ class Relay:
         """`peer` has sent a statement of `validator` that this node had already."""
         self._quiet_until[peer, validator] = now + QUIET_SECONDS
 
+    def should_answer(self, peer: int, validator: int, now: float) -> bool:
+        """Whether to send `peer`, which has repeated a statement of `validator`, that statement in return: so that it
+        leaves this node alone, too. Asked once for each repetition."""
+        if self._answered_until.get((peer, validator), now) > now:
+            return False
+        self._answered_until[peer, validator] = now + ANSWER_SECONDS
+        return True
+
     def choose_targets(self, peers: Iterable[int], sender: int, validator: int, now: float) -> list[int]:
         """Who should be passed a statement of `validator` that came from `sender`."""
         quiet_until = self._quiet_until
-        return [peer for peer in peers if peer != sender and quiet_until.get((peer, validator), now) <= now]
+        targets = [peer for peer in peers if peer != sender and quiet_until.get((peer, validator), now) <= now]
+        for peer in targets:
+            self._answered_until[peer, validator] = now + ANSWER_SECONDS
+        return targets
 
     def start_height(self, height: int) -> None:
         """Forget what is older than the height before."""
@@ -68,3 +85,4 @@ class Relay:
 
     def forget_peer(self, peer: int) -> None:
         self._quiet_until = {key: until for key, until in self._quiet_until.items() if key[0] != peer}
+        self._answered_until = {key: until for key, until in self._answered_until.items() if key[0] != peer}

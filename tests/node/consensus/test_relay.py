@@ -45,3 +45,34 @@ def test_old_heights_and_the_oldest_rounds_of_a_long_height_are_forgotten() -> N
     assert relay.has_heard(vote(round=MAX_SLOTS - KEPT_ROUNDS)) and relay.has_heard(vote(round=MAX_SLOTS))
     relay.start_height(7)
     assert not relay.has_heard(vote(round=MAX_SLOTS))
+
+
+def test_two_peers_that_both_hear_a_validator_soon_leave_each_other_alone() -> None:
+    """Whoever is quicker each time."""
+    left, right = Relay(), Relay()
+    passed = 0
+    for height in range(100):
+        now = 100.0 + height / 100
+        said = vote(height=height)
+        ends = [(left, 1), (right, 2)]  # each knows the other by the other's number
+        quick, slow = ends if height % 3 else ends[::-1]
+        for relay, _ in ends:
+            relay.start_height(height)
+            relay.is_new(said)
+        for (relay, me), (other, it) in ((quick, slow), (slow, quick)):
+            for _ in relay.choose_targets([it], 9, said.validator, now):
+                passed += 1
+                other.note_repeated(me, said.validator, now)
+                if other.should_answer(me, said.validator, now):
+                    passed += 1
+                    relay.note_repeated(it, said.validator, now)
+                    assert not relay.should_answer(it, said.validator, now), "no answer to an answer"
+    assert passed <= 3
+
+
+def test_a_peer_that_repeats_itself_is_not_answered_again_and_again() -> None:
+    relay = Relay()
+    answers = [relay.should_answer(3, 0, 100 + second / 10) for second in range(100)]
+    assert sum(answers) == 2
+    relay.forget_peer(3)
+    assert relay.should_answer(3, 0, 100)
