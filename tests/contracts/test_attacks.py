@@ -286,6 +286,41 @@ def test_a_licence_somebody_gave_does_not_lock_the_licensee_in(market: Market) -
     assert market.has_license(dataset, victim)
 
 
+@pytest.mark.parametrize("way", ["bought", "bought by another", "given", "streamed", "redeemed"])
+@pytest.mark.parametrize("kind", [ONE_TIME, SUBSCRIPTION, PAY_PER_COMPUTE])
+def test_every_licence_can_be_given_up(market: Market, kind: int, way: str) -> None:
+    """Whatever way an account came by it: a licence that is in the way of a better one must not be for ever."""
+    seller, other, licensee = market.accounts[1:4]
+    dataset, (offer, better) = market.publish(seller, market.offer(10 * USD, kind), market.offer(100 * USD))
+    streams, tokens = market["PaymentStream"], market["Datatoken"]
+    match way:
+        case "bought":
+            market.buy(licensee, offer)
+        case "bought by another":
+            market.buy(other, offer, licensee=licensee)
+        case "given":
+            end, units = (
+                (market.chain.timestamp + DAY, 0) if kind == SUBSCRIPTION else (0, int(kind == PAY_PER_COMPUTE))
+            )
+            market["LicenseManager"].gift(dataset, licensee, kind, end, units, bytes(32), sender=seller)
+        case "streamed":
+            if kind != SUBSCRIPTION:
+                pytest.skip("subscriptions alone are streamed")
+            market.usd.approve(streams, 10 * USD, sender=other)
+            streams.start(offer, licensee, 10 * USD, sender=other)
+        case "redeemed":
+            made = tokens.issue(dataset, offer, 1, 0, False, sender=seller).value
+            tokens.safeTransferFrom(seller, licensee, made, 1, b"", sender=seller)
+            tokens.redeem(made, 1, sender=licensee)
+    assert market.has_license(dataset, licensee)
+    market.chain.sleep(1)
+    market["LicenseManager"].renounce(dataset, sender=licensee)
+    assert not market.has_license(dataset, licensee)
+    market.buy(licensee, better)
+    assert market.has_license(dataset, licensee)
+    market.check_books()
+
+
 @pytest.mark.parametrize("kind", [ONE_TIME, SUBSCRIPTION, PAY_PER_COMPUTE])
 def test_a_licence_cannot_be_had_for_nothing(market: Market, kind: int) -> None:
     seller, thief = market.accounts[1], market.accounts[12]
