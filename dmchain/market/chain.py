@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from dmchain.market.answers import data, field, quantity
 from dmchain.market.errors import NotFound, RpcFailure
 from dmchain.market.inputs import DurationLike, duration
 from dmchain.market.steps import Request, Steps
@@ -12,7 +13,7 @@ from dmchain.market.steps import Request, Steps
 def chain_time() -> Steps[int]:
     """Seconds by the latest block or by this machine's clock, whichever is later: a devnet's time can be moved."""
     block = yield Request("eth_getBlockByNumber", ("latest", False))
-    return max(int(block["timestamp"], 16), int(time.time()))
+    return max(quantity(field(block, "timestamp", "latest block"), "timestamp"), int(time.time()))
 
 
 def deadline_after(value: DurationLike) -> Steps[int]:
@@ -25,12 +26,12 @@ def read_draw_header(block: int, what: str) -> Steps[bytes]:
     """The header, in RLP, of the block that decides a draw. Raises NotFound while that block is still to come."""
     if not block:
         raise NotFound(f"{what}: no draw was announced")
-    latest = int((yield Request("eth_blockNumber")), 16)
+    latest = quantity((yield Request("eth_blockNumber")), "eth_blockNumber")
     try:
-        header: str = yield Request("debug_getRawHeader", (hex(block),))
+        header = yield Request("debug_getRawHeader", (hex(block),))
     except RpcFailure as failure:
         raise NotFound(
             f"{what}: the draw is decided by block {block}, the latest is {latest}",
             hint="wait for it; on a devnet `dmchain query rpc evm_mine` makes a block",
         ) from failure
-    return bytes.fromhex(header[2:])
+    return data(header, "debug_getRawHeader")

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dmchain.market import addresses
+from dmchain.market import addresses, answers
 from dmchain.market.abi import Entry, Interface, load_interface
 from dmchain.market.erc20 import ERC20
 from dmchain.market.errors import (
-    ConnectionFailed,
     InvalidInput,
     MarketError,
     NoSigner,
@@ -99,7 +98,7 @@ class Context:
             chain, info = yield Batch((Request("eth_chainId"), Request("dm_nodeInfo")))
             if isinstance(chain, RpcFailure):
                 raise chain
-            found = int(chain, 16)
+            found = answers.quantity(chain, "eth_chainId")
             if self.expected_chain_id not in (None, found):
                 raise WrongNetwork(
                     f"{self.where}: got chain id {found}, expected {self.expected_chain_id}",
@@ -175,8 +174,8 @@ class Context:
             requests.append(Request("eth_call", (message, "latest")))
         results: list[Any] = []
         for at in range(0, len(requests), BATCH_SIZE):
-            answers = yield Batch(tuple(requests[at : at + BATCH_SIZE]))
-            for wanted, answer in zip(calls[at : at + BATCH_SIZE], answers, strict=True):
+            found = yield Batch(tuple(requests[at : at + BATCH_SIZE]))
+            for wanted, answer in zip(calls[at : at + BATCH_SIZE], found, strict=True):
                 results.append(self._decode(wanted, answer))
         return results
 
@@ -184,9 +183,9 @@ class Context:
         if isinstance(answer, RpcFailure):
             return self.explain(answer)
         try:
-            data = bytes.fromhex(answer[2:])
-        except (TypeError, ValueError):
-            return ConnectionFailed(self.where, "the answer to eth_call is not hex")
+            data = answers.data(answer, "eth_call")
+        except answers.BadAnswer as error:
+            return error
         if not data and wanted.entry.outputs:
             where = wanted.address or wanted.contract
             return NotDeployed(f"{where}: nothing answers to {wanted.function}: it is no such contract")

@@ -50,11 +50,11 @@ def describe(provider: Any) -> str:
 
 
 def _result(where: str, method: str, response: Any) -> Any:
-    if not isinstance(response, dict) or ("result" not in response and "error" not in response):
-        raise ConnectionFailed(where, f"the answer to {method} is not JSON-RPC")
-    problem = response.get("error")
+    problem = response.get("error") if isinstance(response, dict) else None
     if problem is not None:
         raise RpcFailure(method, problem)
+    if not isinstance(response, dict) or "result" not in response:
+        raise ConnectionFailed(where, f"the answer to {method} is not JSON-RPC")
     return response["result"]
 
 

@@ -89,6 +89,10 @@ class InsufficientFunds(MarketError):
     """An account has less than the operation takes."""
 
 
+class FeeTooHigh(MarketError):
+    """The node suggests fees that nobody means to pay."""
+
+
 class NotFound(MarketError):
     """There is no such thing on the chain."""
 

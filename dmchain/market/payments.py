@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from dmchain.market.answers import quantity
 from dmchain.market.chain import chain_time
 from dmchain.market.context import Context, call, token_call
 from dmchain.market.erc20 import permit_document
@@ -29,7 +30,7 @@ class Permit:
 def check_balance(context: Context, token: Token, account: str, amount: int) -> Steps[None]:
     """Raises InsufficientFunds that says what there is and what is needed."""
     if token.is_native:
-        balance = int((yield Request("eth_getBalance", (account, "latest"))), 16)
+        balance = quantity((yield Request("eth_getBalance", (account, "latest"))), "eth_getBalance")
     else:
         (balance,) = yield from context.read_all([token_call(token.address, "balanceOf", account)])
     if balance < amount:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from dmchain.market.answers import quantity
 from dmchain.market.context import Call, Context, call, token_call
 from dmchain.market.models import Owed
 from dmchain.market.money import NATIVE, Token
@@ -65,7 +66,7 @@ class Tokens(Group[M]):
         who = yield from self._context.account(account)
         found = yield from self._context.token(token)
         if found.is_native:
-            return Amount(int((yield Request("eth_getBalance", (who, "latest"))), 16))
+            return Amount(quantity((yield Request("eth_getBalance", (who, "latest"))), "eth_getBalance"))
         (balance,) = yield from self._context.read_all([token_call(found.address, "balanceOf", who)])
         return Amount(balance)
 

@@ -12,9 +12,12 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import is_address, to_checksum_address
 
+from dmchain.market.answers import BadAnswer, data
 from dmchain.market.errors import InvalidInput
 from dmchain.market.steps import Request, Steps
 
+SIGNATURE_BYTES = 65
+HASH_BYTES = 32
 MAX_KEYSTORE_BYTES = 64 * 1024
 
 
@@ -50,8 +53,8 @@ class LocalSigner:
 
     def submit(self, transaction: Mapping[str, Any]) -> Steps[str]:
         signed = self.account.sign_transaction(dict(transaction))
-        sent: str = yield Request("eth_sendRawTransaction", ("0x" + bytes(signed.raw_transaction).hex(),))
-        return sent
+        yield Request("eth_sendRawTransaction", ("0x" + bytes(signed.raw_transaction).hex(),))
+        return "0x" + bytes(signed.hash).hex()  # what was signed, whatever the node says it took
 
     def sign_typed(self, document: Mapping[str, Any]) -> Steps[bytes]:
         yield from ()
@@ -68,6 +71,8 @@ class UnlockedSigner:
     def resolve(self) -> Steps[str]:
         if self._address is None:
             accounts = yield Request("eth_accounts")
+            if not isinstance(accounts, list) or not all(is_address(each) for each in accounts):
+                raise BadAnswer("eth_accounts", accounts, "a list of addresses")
             self._address = _choose(self.which, accounts)
         return self._address
 
@@ -78,13 +83,13 @@ class UnlockedSigner:
             for name, value in transaction.items()
             if name not in hidden
         }
-        sent: str = yield Request("eth_sendTransaction", (fields,))
-        return sent
+        sent = yield Request("eth_sendTransaction", (fields,))
+        return "0x" + data(sent, "eth_sendTransaction", HASH_BYTES).hex()
 
     def sign_typed(self, document: Mapping[str, Any]) -> Steps[bytes]:
         address = yield from self.resolve()
-        signature: str = yield Request("eth_signTypedData_v4", (address, json.dumps(document, default=_as_hex)))
-        return bytes.fromhex(signature[2:])
+        signature = yield Request("eth_signTypedData_v4", (address, json.dumps(document, default=_as_hex)))
+        return data(signature, "eth_signTypedData_v4", SIGNATURE_BYTES)
 
 
 def _as_hex(value: Any) -> str:

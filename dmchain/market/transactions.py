@@ -10,9 +10,11 @@ from typing import Any, Final
 from eth_utils.address import to_checksum_address
 
 from dmchain.market.abi import known_events, load_interface
+from dmchain.market.answers import data, field, quantity
 from dmchain.market.context import Call, Context, Progress, call
 from dmchain.market.errors import (
     AbiError,
+    FeeTooHigh,
     InsufficientFunds,
     MarketError,
     Reverted,
@@ -31,8 +33,11 @@ ATTEMPT_PAUSE_SECONDS: Final = 0.05
 FIRST_POLL_SECONDS: Final = 0.05
 LAST_POLL_SECONDS: Final = 1.0
 POLLS_BEFORE_DOUBT: Final = 8
+RECEIPT_FIELDS: Final = ("transactionHash", "blockNumber", "status", "gasUsed", "effectiveGasPrice", "from", "logs")
 MAX_TRANSACTION_GAS: Final = 2**24
 """EIP-7825."""
+MAX_COST: Final = 10**18
+"""Wei of fees that no transaction costs unless the caller says so: geth's cap for what its own accounts send."""
 NONCE_TAKEN: Final = ("nonce too low", "already known", "replacement transaction underpriced", "nonce too high")
 """geth's words when somebody else used the nonce in between."""
 
@@ -99,7 +104,7 @@ def send(context: Context, wanted: Call, *, value: int = 0, action: str | None =
     context.tell(shown, "sent", sent)
     document = yield from _wait(context, sent, sender, nonce)
     receipt = _read_receipt(context, document)
-    if int(document["status"], 16) != 1:
+    if quantity(document["status"], "status") != 1:
         yield from _explain_failure(context, message, document)
     context.tell(shown, "mined", sent, receipt.block_number)
     return receipt
@@ -134,10 +139,18 @@ def _fill(context: Context, message: dict[str, str], chain_id: int) -> Steps[dic
         if isinstance(answer, RpcFailure):
             raise _translate(context, answer, message) from None
     nonce, gas, block, suggested = answers
-    tip = context.fees.tip if context.fees.tip is not None else int(suggested, 16)
+    tip = context.fees.tip if context.fees.tip is not None else quantity(suggested, "eth_maxPriorityFeePerGas")
     max_fee = context.fees.max_fee
     if max_fee is None:
-        max_fee = 2 * int(block["baseFeePerGas"], 16) + tip
+        max_fee = 2 * quantity(field(block, "baseFeePerGas", "latest block"), "baseFeePerGas") + tip
+    # the estimate is exact for the next block; state and time move on until ours is in one
+    most = min(quantity(field(block, "gasLimit", "latest block"), "gasLimit"), MAX_TRANSACTION_GAS)
+    limit = min(quantity(gas, "eth_estimateGas") * 5 // 4 + 10_000, most)
+    if context.fees.max_fee is None and limit * max_fee > MAX_COST:
+        raise FeeTooHigh(
+            f"the node suggests fees of up to {limit * max_fee / 10**18:.2f} DM for one transaction",
+            hint="if that is right, say what to pay per gas: Fees(max_fee=…), --max-fee",
+        )
     return {
         "type": 2,
         "chainId": chain_id,
@@ -145,9 +158,8 @@ def _fill(context: Context, message: dict[str, str], chain_id: int) -> Steps[dic
         "to": message["to"],
         "value": int(message["value"], 16),
         "data": message["data"],
-        "nonce": int(nonce, 16),
-        # the estimate is exact for the next block; state and time move on until ours is in one
-        "gas": min(int(gas, 16) * 5 // 4 + 10_000, int(block["gasLimit"], 16), MAX_TRANSACTION_GAS),
+        "nonce": quantity(nonce, "eth_getTransactionCount"),
+        "gas": limit,
         "maxFeePerGas": max_fee,
         "maxPriorityFeePerGas": min(tip, max_fee),
     }
@@ -167,6 +179,8 @@ def _wait(context: Context, sent: str, sender: str, nonce: int) -> Steps[dict[st
     while True:
         document = yield Request("eth_getTransactionReceipt", (sent,))
         if document is not None:
+            for name in RECEIPT_FIELDS:
+                field(document, name, "receipt")
             found: dict[str, Any] = document
             return found
         polls += 1
@@ -190,7 +204,7 @@ def _check_not_dropped(sent: str, sender: str, nonce: int) -> Steps[None]:
             Request("eth_getTransactionReceipt", (sent,)),
         )
     )
-    is_over = isinstance(count, str) and int(count, 16) > nonce
+    is_over = not isinstance(count, RpcFailure) and quantity(count, "eth_getTransactionCount") > nonce
     if known is None and receipt is None and is_over:
         raise TransactionDropped(
             f"transaction {sent}: another one of {sender} took its nonce {nonce}",
@@ -201,21 +215,21 @@ def _check_not_dropped(sent: str, sender: str, nonce: int) -> Steps[None]:
 
 def _read_receipt(context: Context, document: dict[str, Any]) -> Receipt:
     names = context.names()
-    gas_used = int(document["gasUsed"], 16)
+    gas_used = quantity(document["gasUsed"], "gasUsed")
     return Receipt(
         transaction_hash=document["transactionHash"],
-        block_number=int(document["blockNumber"], 16),
+        block_number=quantity(document["blockNumber"], "blockNumber"),
         gas_used=gas_used,
-        fee=gas_used * int(document["effectiveGasPrice"], 16),
-        sender=to_checksum_address(document["from"]),
+        fee=gas_used * quantity(document["effectiveGasPrice"], "effectiveGasPrice"),
+        sender=to_checksum_address(data(document["from"], "receipt's sender", 20)),
         events=tuple(event for log in document["logs"] if (event := _read_log(log, names)) is not None),
     )
 
 
 def _read_log(log: dict[str, Any], names: dict[str, str]) -> Event | None:
-    address = to_checksum_address(log["address"])
-    topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
-    data = bytes.fromhex(log["data"][2:])
+    address = to_checksum_address(data(field(log, "address", "log"), "log's address", 20))
+    topics = [data(topic, "log's topic", 32) for topic in field(log, "topics", "log")]
+    content = data(field(log, "data", "log"), "log's data")
     name = names.get(address, "")
     if not topics:
         return None
@@ -225,7 +239,7 @@ def _read_log(log: dict[str, Any], names: dict[str, str]) -> Event | None:
         own = None
     for entry in (*((own,) if own else ()), *known_events().get(topics[0], ())):
         try:
-            return Event(name, entry.name, entry.decode_log(topics, data), address)
+            return Event(name, entry.name, entry.decode_log(topics, content), address)
         except AbiError:
             continue
     return None
@@ -247,7 +261,7 @@ def _explain_failure(context: Context, message: dict[str, str], document: dict[s
             reason.transaction_hash = sent
             raise reason
     raise TransactionFailed(
-        f"transaction {sent} failed in block {int(document['blockNumber'], 16)}",
+        f"transaction {sent} failed in block {quantity(document['blockNumber'], 'blockNumber')}",
         sent,
         hint=f"`cast run {sent}` or debug_traceTransaction shows where",
     )
