@@ -70,6 +70,15 @@ def test_a_class_stands_upon_an_offer(market: Market) -> None:
         market.datatoken["class"](9)
 
 
+def test_the_classes_of_a_data_set_are_listed(market: Market) -> None:
+    dataset, offer = market.sell()
+    made = [issue(market, dataset, offer) for _ in range(3)]
+    open_other(market)
+    assert market.datatoken.classesOf(dataset, 0, 100) == made
+    assert market.datatoken.classesOf(dataset, 1, 1) == made[1:2]
+    assert market.datatoken.classesOf(dataset, 3, 2**256 - 1) == market.datatoken.classesOf(bytes(32), 0, 1) == []
+
+
 def test_only_the_owner_issues_and_only_what_sells(market: Market) -> None:
     dataset, offer = market.sell()
     other, other_offer = market.sell(b"other")

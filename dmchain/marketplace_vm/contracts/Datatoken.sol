@@ -35,6 +35,7 @@ contract Datatoken is ERC1155Supply, ReentrancyGuardTransient, IERC2981, IDatato
 
     uint256 private constant MAX_BPS = 10_000;
     uint16 private constant MAX_ROYALTY_BPS = 2_000;
+    uint256 private constant MAX_PAGE = 100;
 
     ILicenseManager private immutable LICENSE_MANAGER;
 
@@ -42,6 +43,7 @@ contract Datatoken is ERC1155Supply, ReentrancyGuardTransient, IERC2981, IDatato
     uint256 private _saleCount;
     mapping(uint256 classId => Class) private _classes;
     mapping(uint256 orderId => StoredOrder) private _orders;
+    mapping(bytes32 datasetId => uint256[]) private _classesOf;
 
     constructor(address licenseManager_) ERC1155("") {
         LICENSE_MANAGER = ILicenseManager(licenseManager_);
@@ -73,6 +75,7 @@ contract Datatoken is ERC1155Supply, ReentrancyGuardTransient, IERC2981, IDatato
             issued: supply,
             redeemed: 0
         });
+        _classesOf[datasetId].push(classId);
         emit ClassIssued(classId, datasetId, offerId, msg.sender, supply, resaleRoyaltyBps, isRestricted);
         _move(address(0), msg.sender, classId, supply);
     }
@@ -182,6 +185,22 @@ contract Datatoken is ERC1155Supply, ReentrancyGuardTransient, IERC2981, IDatato
     /// @inheritdoc IDatatoken
     function classCount() external view returns (uint256) {
         return _classCount;
+    }
+
+    /// @inheritdoc IDatatoken
+    function classesOf(bytes32 datasetId, uint256 offset, uint256 limit)
+        external
+        view
+        returns (uint256[] memory classIds)
+    {
+        uint256[] storage all = _classesOf[datasetId];
+        uint256 size = offset >= all.length ? 0 : all.length - offset;
+        if (size > limit) size = limit;
+        if (size > MAX_PAGE) size = MAX_PAGE;
+        classIds = new uint256[](size);
+        for (uint256 i = 0; i < size; ++i) {
+            classIds[i] = all[offset + i];
+        }
     }
 
     /// @inheritdoc IDatatoken

@@ -141,6 +141,13 @@ interface IDatatoken {
 
     function classCount() external view returns (uint256);
 
+    /// @notice Classes of a data set from `offset` on, oldest first: at most `limit`, and at most 100. Who buys a listing
+    /// looks here first: their tokens can be redeemed whoever owns the data set.
+    function classesOf(bytes32 datasetId, uint256 offset, uint256 limit)
+        external
+        view
+        returns (uint256[] memory classIds);
+
     function saleCount() external view returns (uint256);
 
     function licenseManager() external view returns (address);
