@@ -150,8 +150,9 @@ HINTS: Final[Mapping[str, tuple[str, str | None]]] = {
     "WrongReveal": ("what is revealed is not what was committed to", _SALT),
     "NotTheLoser": ("only who lost may appeal", _SHOW_DISPUTE),
     "AlreadyAppealed": ("there is one appeal only", _SHOW_DISPUTE),
+    "WasConceded": ("the provider has conceded: nobody can appeal", _SHOW_DISPUTE),
     "NothingToClaim": ("there is nothing for this account", "buyers of the data set share a compensation"),
-    "AlreadyClaimed": ("the account has its part", _PAYOUTS),
+    "AlreadyClaimed": ("the account was paid its part", None),
     # ---- pools of jurors and operators
     "NotMember": ("the account has staked nothing here", "`join` stakes"),
     "StakeTooLow": ("the stake is below the least one", None),
