@@ -11,6 +11,7 @@ touches a socket or a clock's sleep; the drivers (dmchain.market.drivers) touch 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from functools import update_wrapper
@@ -99,6 +100,9 @@ class operation(Generic[P, R]):  # lower case as `property` is
     def __init__(self, function: Callable[Concatenate[Any, P], Steps[R]]) -> None:
         self.function = function
         update_wrapper(self, function)  # type: ignore[arg-type]
+        whole = inspect.signature(function)
+        result = str(whole.return_annotation).removeprefix("Steps[").removesuffix("]")
+        self._signature = whole.replace(parameters=list(whole.parameters.values())[1:], return_annotation=result)
 
     @overload
     def __get__(self, instance: None, owner: type) -> operation[P, R]: ...
@@ -114,4 +118,6 @@ class operation(Generic[P, R]):  # lower case as `property` is
         def call(*args: P.args, **kwargs: P.kwargs) -> Any:
             return driver.run(self.function(instance, *args, **kwargs))
 
-        return update_wrapper(call, self.function)
+        update_wrapper(call, self.function)
+        call.__signature__ = self._signature  # type: ignore[attr-defined]
+        return call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from typing import Any
 
@@ -196,5 +197,6 @@ def test_an_operation_is_a_method_with_its_own_name_and_documentation() -> None:
     greeter = SyncGreeter(context(), driver)
     assert greeter.greet("you", loudly=True) == "YOU!"
     assert greeter.greet.__name__ == "greet" and greeter.greet.__doc__ == "Greet somebody."
+    assert str(inspect.signature(greeter.greet)) == "(name: 'str', *, loudly: 'bool' = False) -> 'str'"
     awaited = AsyncGreeter(context(), AsyncDriver(FakeWeb3(AsyncNode())))  # type: ignore[arg-type]
     assert asyncio.run(awaited.greet("you")) == "YOU"
