@@ -91,7 +91,7 @@ interface ILicenseTypes {
     /// @param units of pay-per-compute, prepaid and not consumed
     /// @param reservedUnits of these, promised to orders
     /// @param price of a period or unit; 0 if not prepaid here
-    /// @param ended by a refund or a dispute, a cancellation in mid-air, or given up
+    /// @param ended by a refund or a dispute, given up, replaced, or found broken: what is not earned can be refunded
     struct Term {
         uint256 offerId;
         bytes32 datasetId;
