@@ -220,6 +220,14 @@ def test_the_provider_may_give_up(world: ComputeWorld, accepted: bool) -> None:
         world.market.reject(order_id, sender=world.provider)
 
 
+def test_who_accepted_may_give_up_even_when_it_is_executor_no_more(world: ComputeWorld) -> None:
+    world.market.setExecutor(world.dataset, world.stranger, sender=world.provider)
+    order_id = world.order()
+    world.market.accept(order_id, sender=world.stranger)
+    world.market.setExecutor(world.dataset, ZERO, sender=world.provider)
+    assert world.market.reject(order_id, sender=world.stranger).event("OrderClosed").cause == REJECTED
+
+
 # -- the draw
 
 

@@ -118,6 +118,8 @@ def test_a_licence_in_force_is_not_paid_for_twice(world: StreamWorld) -> None:
 def test_a_stream_by_somebody_else_does_not_keep_the_licensee_from_paying_for_its_own(world: StreamWorld) -> None:
     unasked = world.start(PRICE // 1000, licensee=world.buyer, sender=world.stranger)
     world.chain.sleep(100)
+    with reverts("LicenseInForce", world.dataset, world.buyer):
+        world.start(licensee=world.buyer, sender=world.friend)
     done = world.streams.start(OFFER, world.buyer, PRICE, sender=world.buyer)
     flowed = 100 * PRICE // PERIOD
     assert values(done.event("StreamEnded")) == (unasked, START_TIME + 100, PRICE // 1000 - flowed, flowed)
