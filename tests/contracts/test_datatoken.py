@@ -311,3 +311,14 @@ def test_a_class_of_a_former_registration_is_void(market: Market) -> None:
         buy(market, order, 1)
     market.listing.delist(int.from_bytes(market.datatoken["class"](class_id).datasetId, "big"), sender=market.rival)
     assert market.datatoken.uri(class_id) == ""
+
+
+def test_what_costs_nothing_moves_no_money(market: Market) -> None:
+    token = market.chain.deploy("BlockingToken")
+    token.setPaused(True)
+    _, class_id = open_class(market)
+    order = sell(market, class_id, 2, price=0, token=token)
+    assert buy(market, order, 2).value == 0
+    assert market.datatoken.balanceOf(market.buyer, class_id) == 2
+    with reverts("UnexpectedAmount", ZERO, 0, 1):
+        market.datatoken.buy(sell(market, class_id, 1, price=0), 1, 0, sender=market.buyer, value=1)

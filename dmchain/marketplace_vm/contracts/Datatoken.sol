@@ -266,6 +266,7 @@ contract Datatoken is ERC1155Supply, ReentrancyGuardTransient, IERC2981, IDatato
             return;
         }
         if (msg.value != 0) revert UnexpectedAmount(address(0), 0, msg.value);
+        if (price == 0) return;
         uint256 before = IERC20(token).balanceOf(address(LICENSE_MANAGER));
         IERC20(token).safeTransferFrom(msg.sender, address(LICENSE_MANAGER), price);
         uint256 received = IERC20(token).balanceOf(address(LICENSE_MANAGER)) - before;
