@@ -169,7 +169,11 @@ def describe(market: Market, result: Any, indent: str = "") -> list[str]:
             lines += [f"{indent}{label}", *describe(market, value, indent + "  ")]
         elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
             for each in value:
-                lines += [f"{indent}{label.removesuffix('s')}", *describe(market, each, indent + "  ")]
+                inner = describe(market, each, indent + "  ")
+                if len(inner) == 1:
+                    lines.append(f"{indent}{label.removesuffix('s'):{width}}  {inner[0].strip()}")
+                else:
+                    lines += [f"{indent}{label.removesuffix('s')}", *inner]
         else:
             lines.append(f"{indent}{label:{width}}  {show_field(name, value)}".rstrip())
     return lines
