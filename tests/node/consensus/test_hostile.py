@@ -189,29 +189,36 @@ async def test_questions_are_answered_no_faster_than_they_may_be_asked() -> None
         await go_on(network)
 
 
-@pytest.mark.parametrize("lie", ["nothing", "garbage", "unsigned", "other heights"])
+JUNK = encode([encode([[b""] * 21, [b"\x02"] * 300_000]), b""])
+LIES = ("nothing", "garbage", "unsigned", "other heights")
+
+
+def tell_lie(lie: str, request: Request) -> Reply:
+    """What is sent in place of blocks."""
+    assert isinstance(request, GetBlocks)
+    forged = Commit(request.start, 0, peek_hash(JUNK), (bytes(65),) * 4)
+    match lie:
+        case "nothing":
+            return Blocks(())
+        case "garbage":
+            return Blocks((BlockWithCommit(b"\xff" * 1000, b"\xff" * 100),))
+        case "unsigned":
+            return Blocks((BlockWithCommit(JUNK, forged.encode()),))
+        case _:
+            wires = [BlockWithCommit(JUNK, replace(forged, height=10**6 + n).encode()) for n in range(3)]
+            return Blocks(tuple(wires))
+
+
+@pytest.mark.parametrize("lie", LIES)
 async def test_whoever_lies_about_its_height_does_not_keep_others_from_syncing(lie: str) -> None:
     async with open_network(4) as network:
         await network.start(0, 1, 2)
         for _ in range(4):
             await network.decide()
         genesis_hash = network.nodes[0].chain.genesis_header.hash
-        junk = encode([encode([[b""] * 21, [b"\x02"] * 300_000]), b""])
 
         async def answer(request: Request) -> Reply:
-            assert isinstance(request, GetBlocks)
-            forged = Commit(request.start, 0, peek_hash(junk), (bytes(65),) * 4)
-            match lie:
-                case "nothing":
-                    return Blocks(())
-                case "garbage":
-                    return Blocks((BlockWithCommit(b"\xff" * 1000, b"\xff" * 100),))
-                case "unsigned":
-                    return Blocks((BlockWithCommit(junk, forged.encode()),))
-                case _:
-                    return Blocks(
-                        tuple([BlockWithCommit(junk, replace(forged, height=10**6 + n).encode()) for n in range(3)])
-                    )
+            return tell_lie(lie, request)
 
         late = network.nodes[3]
         await network.start_unconnected(3)
@@ -225,6 +232,21 @@ async def test_whoever_lies_about_its_height_does_not_keep_others_from_syncing(l
                     peer.send(Status(10**9, genesis_hash, 0))
                 await network.decide(3)
             assert stranger.requests == requests  # whoever is where the validators are asks nobody
-            if lie != "nothing" and requests:
-                await cut(stranger)
         await network.until_connected()
+
+
+@pytest.mark.parametrize("lie", LIES[1:])
+async def test_what_is_no_block_bans_whoever_sends_it(lie: str) -> None:
+    """The stranger is all that a late node knows; when it is gone, validators come."""
+    async with open_network(4) as network:
+        await network.start_unconnected(3)
+        genesis_hash = network.nodes[0].chain.genesis_header.hash
+
+        async def answer(request: Request) -> Reply:
+            return tell_lie(lie, request)
+
+        async with network.stranger(3, status=Status(10**9, genesis_hash, 0), answer=answer) as stranger:
+            await cut(stranger)
+            assert "banned" in stranger.gone[0]
+        await network.start(0, 1, 2)
+        await network.decide(3)
