@@ -237,6 +237,34 @@ def test_a_late_joiner_and_a_follower_sync_blocks() -> None:
     simulate(scenario, 1, 5, founders=4)
 
 
+def test_a_node_far_behind_after_a_partition_syncs_and_votes_again() -> None:
+    """Consensus gives way to block sync, and takes over again without a gap."""
+
+    async def scenario(world: World) -> None:
+        await world.start()
+        await trio.sleep(1)
+        world.partition([0, 1, 2], [3])
+        for _ in range(50):
+            world.load.send(at=world.nodes[0])
+            await trio.sleep(0.5)
+        away = world.nodes[3]
+        assert world.nodes[0].height > away.height + 20
+        began = []
+        host, sync = away.validator.host, away.validator.sync
+        suspend, resume = host.suspend, host.resume
+        host.suspend = lambda: (began.append("sync"), suspend())[1]  # type: ignore[method-assign,func-returns-value]
+        host.resume = lambda: (began.append("consensus"), resume())[1]  # type: ignore[method-assign,func-returns-value]
+        world.heal()
+        await world.until_mined(seconds=20)
+        await world.until(lambda: not sync.is_syncing, 10, "consensus again")
+        assert began == ["sync", "consensus"], began
+        world.crash(0)  # now the others are no quorum without it
+        world.load.send(at=away)
+        await world.until_mined(seconds=10)
+
+    simulate(scenario, 1, 4)
+
+
 def test_crashes_in_the_middle_of_a_sync_lose_whole_blocks_alone() -> None:
     """Blocks far from the end go to the disk several at a time: what is there afterwards is a chain all the same."""
 
@@ -257,7 +285,7 @@ def test_crashes_in_the_middle_of_a_sync_lose_whole_blocks_alone() -> None:
             world.crash(3)
             await world.restart(3)
             seen.append(late.height)
-        assert any([after < before for before, after in zip(seen[::2], seen[1::2], strict=True)])
+        assert any(after < before for before, after in zip(seen[::2], seen[1::2], strict=True))
         await world.until_height(height, seconds=10)
         world.load.send(at=late)
         await world.until_mined(seconds=5)
