@@ -126,6 +126,8 @@ def show_result(market: Market, result: Any, as_json: bool) -> None:
     """Print what an operation returned: JSON, or for people. Nothing for None."""
     from dmchain.market import to_json
 
+    if result is None:
+        return
     if as_json:
         click.echo(json.dumps(to_json(result)))
     elif isinstance(result, tuple | list):
@@ -138,7 +140,7 @@ def show_result(market: Market, result: Any, as_json: bool) -> None:
     elif dataclasses.is_dataclass(result) and not isinstance(result, type):
         for line in describe(market, result):
             click.echo(line)
-    elif result is not None:
+    else:
         click.echo(result)
 
 
