@@ -22,6 +22,7 @@ from tests.contracts.market_world import (
     USD,
     VALID,
     Market,
+    make_listing,
 )
 
 PRICE = 1000
@@ -637,3 +638,22 @@ def test_a_licence_that_another_streams_gives_way_too(market: Market) -> None:
     own = market.manager.grantFor(offer, market.friend, market.friend, soon, 0, sender=market.module).value
     with reverts("LicenseHeld", dataset, market.friend, own):
         market.buy(offer, market.friend)
+
+
+def test_a_term_is_broken_by_the_owner_not_by_its_own_parties(market: Market) -> None:
+    dataset, _, term = subscribe(market)
+    assert not market.manager.isBroken(term)
+    market.manager.renounce(dataset, sender=market.buyer)
+    assert market.manager.term(term).ended and not market.manager.isBroken(term)
+    other, _, taken = subscribe_other(market)
+    seize(market, other)
+    market.chain.ledger.revoke(other, market.buyer, bytes(32), sender=market.provider)
+    assert market.manager.isBroken(taken) and not market.manager.term(taken).ended
+    # and it stays so when a new licence follows
+    registry = market.chain.registry
+    registry.setOperator(other, market.listing, sender=market.provider)
+    market.listing.listData(other, "ipfs://m", make_listing(), [], sender=market.provider)
+    market.buy(market.offer(other, price=1))
+    assert market.manager.isBroken(taken) and market.manager.term(taken).ended
+    with reverts("UnknownPurchase", 99):
+        market.manager.isBroken(99)

@@ -13,8 +13,8 @@ import {ILicenseManager} from "./interfaces/ILicenseManager.sol";
 /// @title Tokens that stand for data sets
 /// @notice See {IDataListing}. Upgradeable, behind a TransparentUpgradeableProxy.
 ///
-/// INVARIANT: while a listing is not stale, the token's owner is the data set's owner in the registry, this contract its
-/// operator, the LicenseManager its controller. The registry lets the operator alone change these three, and a
+/// INVARIANT: while a listing is not stale, the token's owner is the data set's owner in the registry, this contract
+/// its operator, the LicenseManager its controller. The registry lets the operator alone change these three, and a
 /// registration is told from the next by its block: a claim must be older than what it replaces.
 contract DataListing is ERC721Upgradeable, AccessControlUpgradeable, IERC2981, IDataListing {
     /// @notice May stop the sales of a data set for a while.
@@ -345,7 +345,9 @@ contract DataListing is ERC721Upgradeable, AccessControlUpgradeable, IERC2981, I
         listed.metadataURI = metadataURI;
     }
 
-    function _announce(uint256 tokenId, uint64 serial, string calldata metadataURI, ListingInput calldata input) private {
+    function _announce(uint256 tokenId, uint64 serial, string calldata metadataURI, ListingInput calldata input)
+        private
+    {
         emit Listed(
             tokenId,
             msg.sender,

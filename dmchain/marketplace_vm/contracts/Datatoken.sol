@@ -273,8 +273,8 @@ contract Datatoken is ERC1155Supply, ReentrancyGuardTransient, IERC2981, IDatato
         if (received != price) revert UnexpectedAmount(token, price, received);
     }
 
-    /// @dev End and units of the caller's licence after redeeming `amount`. If the licence in force is not one that can be
-    /// extended, `grantFor` says so.
+    /// @dev End and units of the caller's licence after redeeming `amount`. If the licence in force is not one that can
+    /// be extended, `grantFor` says so.
     function _licenseFor(bytes32 datasetId, ILicenseManager.Offer memory o, uint64 amount)
         private
         view

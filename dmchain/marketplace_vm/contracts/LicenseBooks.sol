@@ -12,8 +12,8 @@ import {ILicenseBooks} from "./interfaces/ILicenseBooks.sol";
 import {ILicenseLedger, LICENSE_LEDGER} from "./interfaces/ILicenseLedger.sol";
 
 /// @title Offers, grants, views and administration of the LicenseManager
-/// @notice See {ILicenseManager}. The second half of its code: {LicenseManager} makes it and delegates to it what it does
-/// not know itself, so that one address has all functions though no code may be longer than 24,576 bytes. Called
+/// @notice See {ILicenseManager}. The second half of its code: {LicenseManager} makes it and delegates to it what it
+/// does not know itself, so that one address has all functions though no code may be longer than 24,576 bytes. Called
 /// directly it has no roles, no offers and no money.
 contract LicenseBooks is LicenseState, ILicenseBooks {
     using Checkpoints for Checkpoints.Trace208;
@@ -273,6 +273,12 @@ contract LicenseBooks is LicenseState, ILicenseBooks {
     }
 
     /// @inheritdoc ILicenseBooks
+    function isBroken(uint256 termId) external view returns (bool) {
+        StoredTerm storage t = _requireTerm(termId);
+        return t.broken || (!t.ended && !_isIntact(termId, t));
+    }
+
+    /// @inheritdoc ILicenseBooks
     function periodsOf(uint256 termId) external view returns (uint64 collectable, uint64 refundable) {
         StoredTerm storage t = _requireSubscription(termId);
         uint64 kept = _isIntact(termId, t) ? _begunPeriods(t) : t.releasedPeriods;
@@ -370,7 +376,11 @@ contract LicenseBooks is LicenseState, ILicenseBooks {
         }
     }
 
-    function _page(uint256[] storage items, uint256 offset, uint256 limit) private view returns (uint256[] memory page) {
+    function _page(uint256[] storage items, uint256 offset, uint256 limit)
+        private
+        view
+        returns (uint256[] memory page)
+    {
         uint256 count = items.length;
         uint256 size = offset >= count ? 0 : count - offset;
         size = Math.min(Math.min(size, limit), MAX_PAGE);

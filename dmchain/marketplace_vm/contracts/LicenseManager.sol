@@ -24,8 +24,9 @@ import {ILicenseSales} from "./interfaces/ILicenseSales.sol";
 /// - An account has a licence by this contract only with a term, and a term only by a purchase that was paid for in the
 ///   same transaction, a grant of a module or a gift of the owner.
 ///
-/// `distribute` and `distributeResale` are not guarded against reentrance: EscrowPayment calls back from within `collect`,
-/// `consume` and `consumeFor`, after all changes here. They only add to balances what is there beyond the books.
+/// `distribute` and `distributeResale` are not guarded against reentrance: EscrowPayment calls back from within
+/// `collect`, `consume` and `consumeFor`, after all changes here. They only add to balances what is there beyond the
+/// books.
 contract LicenseManager is LicenseState, ILicenseSales {
     using SafeERC20 for IERC20;
     using Checkpoints for Checkpoints.Trace208;
@@ -333,8 +334,8 @@ contract LicenseManager is LicenseState, ILicenseSales {
     }
 
     /// @dev What others pay for a licensee gives way to what it buys itself, if they lose nothing by it: prepaid units,
-    /// which are all refunded, and licences of modules, who keep the rest of the money. So nobody can keep an account from
-    /// buying by paying a little for it each time.
+    /// which are all refunded, and licences of modules, who keep the rest of the money. So nobody can keep an account
+    /// from buying by paying a little for it each time.
     function _makeRoom(Sale memory sale, uint256 termId, StoredTerm storage t) private returns (bool) {
         if (t.payer == sale.payer || sale.payer != sale.licensee || !_isIntact(termId, t)) return false;
         bool isPrepaid = t.kind == ILicenseLedger.LicenseKind.PayPerCompute && t.offerId != 0 && t.reservedUnits == 0;

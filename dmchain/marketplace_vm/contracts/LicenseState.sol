@@ -14,8 +14,8 @@ import {ILicenseTypes} from "./interfaces/ILicenseTypes.sol";
 import {IReputation} from "./interfaces/IReputation.sol";
 
 /// @title State of the LicenseManager
-/// @notice What its two halves share: {LicenseManager} (purchases, terms, distribution) and {LicenseBooks} (offers, gifts,
-/// views, administration). Both run on the storage of the one proxy, so neither declares state of its own.
+/// @notice What its two halves share: {LicenseManager} (purchases, terms, distribution) and {LicenseBooks} (offers,
+/// gifts, views, administration). Both run on the storage of the one proxy, so neither declares state of its own.
 abstract contract LicenseState is PullPayments, AccessControlUpgradeable, ILicenseTypes {
     /// @dev Three slots. The amount is the offer's price times the quantity, unless a module granted it.
     struct StoredPurchase {
@@ -46,6 +46,7 @@ abstract contract LicenseState is PullPayments, AccessControlUpgradeable, ILicen
         address licensee;
         bytes32 datasetId;
         address module;
+        bool broken;
     }
 
     /// @notice Contracts of the market that act for their users here.
@@ -126,7 +127,7 @@ abstract contract LicenseState is PullPayments, AccessControlUpgradeable, ILicen
     function _leaveTerm(bytes32 datasetId, address licensee) internal {
         uint256 termId = _current[datasetId][licensee];
         StoredTerm storage t = _terms[termId];
-        if (termId != 0 && !_isIntact(termId, t)) t.ended = true;
+        if (termId != 0 && !t.ended && !_isIntact(termId, t)) (t.ended, t.broken) = (true, true);
     }
 
     /// @dev Periods that have begun by now: those that are over, and the running one.
@@ -151,7 +152,8 @@ abstract contract LicenseState is PullPayments, AccessControlUpgradeable, ILicen
         }
         ILicenseLedger.License memory held = LICENSE_LEDGER.licenseOf(t.datasetId, t.licensee);
         // Whoever meddles within the second of the grant could still shorten what was paid for.
-        if (t.periods != 0 && held.expiresAt < t.startsAt + uint256(t.periods) * _offers[t.offerId].period) return false;
+        uint256 endsAt = t.periods == 0 ? 0 : t.startsAt + uint256(t.periods) * _offers[t.offerId].period;
+        if (held.expiresAt < endsAt) return false;
         return
             held.grantedAt == t.grantedAt &&
             (held.status == ILicenseLedger.LicenseStatus.Valid ||

@@ -9,13 +9,14 @@ import {ILicenseManager} from "./ILicenseManager.sol";
 /// LicenseManager its controller; a transfer of the token transfers the data set.
 ///
 /// A listing belongs to one registration of the data set. When the content is taken over by an earlier commitment (see
-/// {ICidRegistry}), the token of the former registrant is stale: it sells nothing, cannot be transferred, and disappears
-/// when the new owner lists. Times are seconds since the Unix epoch, shares are in hundredths of a percent (bps).
+/// {ICidRegistry}), the token of the former registrant is stale: it sells nothing, cannot be transferred, and
+/// disappears when the new owner lists. Times are seconds since the Unix epoch, shares are in hundredths of a percent
+/// (bps).
 interface IDataListing {
-    /// @notice What the provider promises about licences when the data set is withdrawn from the market.
-    /// `RunOut`: it is delisted, never retired by its owner, so that licences run to their end; a licensee may dispute a
-    /// retirement. `EndAndRefund`: the owner may retire it (for legal reasons, say): licences end at once, and what is not
-    /// earned yet (escrows, unused units, periods not begun, streams) goes back to who paid it.
+    /// @notice What the provider promises about licences when the data set is withdrawn from the market. `RunOut`: it
+    /// is delisted, never retired by its owner, so that licences run to their end; a licensee may dispute a retirement.
+    /// `EndAndRefund`: the owner may retire it (for legal reasons, say): licences end at once, and what is not earned
+    /// yet (escrows, unused units, periods not begun, streams) goes back to who paid it.
     enum RetirementTerms {
         RunOut,
         EndAndRefund
@@ -86,7 +87,8 @@ interface IDataListing {
     event OperatorReleased(bytes32 indexed datasetId, address indexed owner);
 
     error NotDatasetOwner(bytes32 datasetId, address caller, address owner);
-    /// @notice Before listing, the owner makes this contract the operator: CID_REGISTRY.setOperator(datasetId, listing).
+    /// @notice Before listing, the owner makes this contract the operator: CID_REGISTRY.setOperator(datasetId,
+    /// listing).
     error NotOperator(bytes32 datasetId, address operator);
     error AlreadyListed(bytes32 datasetId, uint64 serial);
     error NotListed(bytes32 datasetId);
@@ -116,8 +118,8 @@ interface IDataListing {
         ILicenseManager.OfferInput[] calldata offers
     ) external returns (uint256 tokenId);
 
-    /// @notice Register a content and list it at once; the caller becomes the owner. Whoever watches pending transactions
-    /// can be faster: see {publishCommitted}.
+    /// @notice Register a content and list it at once; the caller becomes the owner. Whoever watches pending
+    /// transactions can be faster: see {publishCommitted}.
     /// Emits {Listed}.
     function publish(
         Content calldata content,
@@ -147,13 +149,14 @@ interface IDataListing {
     /// Emits {ListingUpdated}.
     function update(uint256 tokenId, string calldata metadataURI, uint64 availableUntil) external;
 
-    /// @notice Take a data set off the market: no new licences, those there run on under the LicenseManager, which remains
-    /// the controller. The token is burned, the owner gets the operator's rights back. Of a stale listing only the token
-    /// is burned. Only the token's owner.
+    /// @notice Take a data set off the market: no new licences, those there run on under the LicenseManager, which
+    /// remains the controller. The token is burned, the owner gets the operator's rights back. Of a stale listing only
+    /// the token is burned. Only the token's owner.
     /// Emits {Delisted}.
     function delist(uint256 tokenId) external;
 
-    /// @notice Give the operator's rights over a data set that is not listed back to its owner. Only the data set's owner.
+    /// @notice Give the operator's rights over a data set that is not listed back to its owner. Only the data set's
+    /// owner.
     /// Emits {OperatorReleased}.
     function releaseOperator(bytes32 datasetId) external;
 
@@ -182,9 +185,10 @@ interface IDataListing {
     /// @notice What derived data sets owe this one, 0 if it is not listed (or stale).
     function lineageRoyaltyOf(bytes32 datasetId) external view returns (uint16 bps);
 
-    /// @notice Who has a share in what a data set earns: its ancestors along the lineage, nearest first. Each gets its own
-    /// listing's lineageRoyaltyBps of what its child gets, the data set itself counting as 10000; one reached by two ways
-    /// gets both. At most 16 of them, to the fourth generation, and at most 5000 bps in all: what is beyond is left out.
+    /// @notice Who has a share in what a data set earns: its ancestors along the lineage, nearest first. Each gets its
+    /// own listing's lineageRoyaltyBps of what its child gets, the data set itself counting as 10000; one reached by
+    /// two ways gets both. At most 16 of them, to the fourth generation, and at most 5000 bps in all: what is beyond is
+    /// left out.
     function lineage(bytes32 datasetId) external view returns (Share[] memory);
 
     function isSuspended(bytes32 datasetId) external view returns (bool);

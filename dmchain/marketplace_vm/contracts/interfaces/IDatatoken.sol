@@ -8,10 +8,11 @@ pragma solidity ^0.8.28;
 /// (Subscription) or one unit (PayPerCompute) of that offer.
 ///
 /// Tokens are sold in a built-in book of orders. What the issuer of a class sells while it owns the data set is a first
-/// sale: divided like any purchase, see {ILicenseManager-distribute}. Any other sale is a resale: the platform fee goes to the treasury, the
-/// royalty to the data set's owner and its ancestors, the rest to the seller. Of a restricted class tokens move only
-/// through the book; of others anyone can transfer them by ERC-1155, and marketplaces honour ERC-2981 or not. No contract
-/// can see what is paid outside: two who trust each other can name a low price in any book.
+/// sale: divided like any purchase, see {ILicenseManager-distribute}. Any other sale is a resale: the platform fee goes
+/// to the treasury, the royalty to the data set's owner and its ancestors, the rest to the seller. Of a restricted
+/// class tokens move only through the book; of others anyone can transfer them by ERC-1155, and marketplaces honour
+/// ERC-2981 or not. No contract can see what is paid outside: two who trust each other can name a low price in any
+/// book.
 ///
 /// All proceeds wait in the LicenseManager; this contract holds tokens of open orders, and no money. A token of a data
 /// set that was retired or registered anew cannot be redeemed or sold.
@@ -115,7 +116,8 @@ interface IDatatoken {
     /// Emits {SaleCancelled}.
     function cancelSale(uint256 orderId) external;
 
-    /// @notice Buy from an order. An ERC-20 is allowed to this contract before; native coin comes with the call, exactly.
+    /// @notice Buy from an order. An ERC-20 is allowed to this contract before; native coin comes with the call,
+    /// exactly.
     /// Emits {Sold}.
     /// @param maxPrice the most the caller pays in all
     function buy(uint256 orderId, uint128 amount, uint256 maxPrice) external payable returns (uint256 price);
@@ -132,8 +134,8 @@ interface IDatatoken {
     /// @notice Reverts with {UnknownSale}.
     function sale(uint256 orderId) external view returns (SaleOrder memory);
 
-    /// @notice How the price of a purchase from an order would be divided now. Of a first sale `royalty` is 0, and owner
-    /// and ancestors share the proceeds; of a resale they share the royalty, and the seller gets the proceeds.
+    /// @notice How the price of a purchase from an order would be divided now. Of a first sale `royalty` is 0, and
+    /// owner and ancestors share the proceeds; of a resale they share the royalty, and the seller gets the proceeds.
     function quoteSale(uint256 orderId, uint128 amount)
         external
         view
@@ -141,8 +143,8 @@ interface IDatatoken {
 
     function classCount() external view returns (uint256);
 
-    /// @notice Classes of a data set from `offset` on, oldest first: at most `limit`, and at most 100. Who buys a listing
-    /// looks here first: their tokens can be redeemed whoever owns the data set.
+    /// @notice Classes of a data set from `offset` on, oldest first: at most `limit`, and at most 100. Who buys a
+    /// listing looks here first: their tokens can be redeemed whoever owns the data set.
     function classesOf(bytes32 datasetId, uint256 offset, uint256 limit)
         external
         view

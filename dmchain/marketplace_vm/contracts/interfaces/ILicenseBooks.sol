@@ -9,8 +9,8 @@ import {ILicenseTypes} from "./ILicenseTypes.sol";
 interface ILicenseBooks is ILicenseTypes {
     // -- offers and gifts
 
-    /// @notice Make an offer. Only the data set's owner, or a module for it, while it is listed. The shares of the lineage
-    /// are fixed now, see {IDataListing-lineage}.
+    /// @notice Make an offer. Only the data set's owner, or a module for it, while it is listed. The shares of the
+    /// lineage are fixed now, see {IDataListing-lineage}.
     /// Emits {OfferCreated}.
     /// @return offerId counted from 1
     function createOffer(bytes32 datasetId, OfferInput calldata input) external returns (uint256 offerId);
@@ -32,8 +32,8 @@ interface ILicenseBooks is ILicenseTypes {
 
     // -- modules (MODULE_ROLE)
 
-    /// @notice Grant a licence by an offer whose money the module handles. A valid licence that the same module granted by
-    /// the same offer for the same payer is extended: to `expiresAt`, by `units`.
+    /// @notice Grant a licence by an offer whose money the module handles. A valid licence that the same module granted
+    /// by the same offer for the same payer is extended: to `expiresAt`, by `units`.
     /// Emits {Granted}.
     /// @param payer whose it is; a new term when it is another one
     function grantFor(uint256 offerId, address payer, address licensee, uint64 expiresAt, uint64 units)
@@ -69,7 +69,8 @@ interface ILicenseBooks is ILicenseTypes {
 
     function royaltiesOf(uint256 offerId) external view returns (Royalty[] memory);
 
-    /// @notice Ids of a data set's offers from `offset` on, oldest first, closed ones too: at most `limit`, and at most 100.
+    /// @notice Ids of a data set's offers from `offset` on, oldest first, closed ones too: at most `limit`, and at most
+    /// 100.
     function offersOf(bytes32 datasetId, uint256 offset, uint256 limit) external view returns (uint256[] memory);
 
     /// @notice What a quantity costs and how it would be divided now: amount == fee + royalties + net.
@@ -94,6 +95,11 @@ interface ILicenseBooks is ILicenseTypes {
     /// active under the same registration. Of a term that is not current any more only the first is asked.
     function isIntact(uint256 termId) external view returns (bool);
 
+    /// @notice Whether a term came to its end by nothing that its payer or licensee did or the rules foresee: its
+    /// licence was taken away or replaced in the ledger, or the data set is not active any more. Known as long as the
+    /// term is.
+    function isBroken(uint256 termId) external view returns (bool);
+
     /// @notice Periods of a subscription that have begun and can be collected, and those that cancelling would refund.
     function periodsOf(uint256 termId) external view returns (uint64 collectable, uint64 refundable);
 
@@ -101,8 +107,8 @@ interface ILicenseBooks is ILicenseTypes {
 
     function purchaseCount() external view returns (uint256);
 
-    /// @notice Reference value (native coin, wei) of what `account` had paid for a data set and had been distributed until
-    /// `timepoint` (seconds, before now). Money that went back was never counted.
+    /// @notice Reference value (native coin, wei) of what `account` had paid for a data set and had been distributed
+    /// until `timepoint` (seconds, before now). Money that went back was never counted.
     function paidAt(bytes32 datasetId, address account, uint256 timepoint) external view returns (uint256);
 
     /// @notice As {paidAt}, by all accounts.

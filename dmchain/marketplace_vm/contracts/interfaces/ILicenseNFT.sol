@@ -2,9 +2,10 @@
 pragma solidity ^0.8.28;
 
 /// @title Tokens for licences
-/// @notice A soulbound ERC-721 (ERC-5192): one for each licence, kept through its renewals, minted by the LicenseManager
-/// to the licensee; a licence bought after the former has ended comes with a new one. It cannot be transferred or approved, and says nothing by itself: whether the licence is valid is read from the
-/// LicenseLedger. Minting calls nobody: a licensee that is a contract needs no `onERC721Received`.
+/// @notice A soulbound ERC-721 (ERC-5192): one for each licence, kept through its renewals, minted by the
+/// LicenseManager to the licensee; a licence bought after the former has ended comes with a new one. It cannot be
+/// transferred or approved, and says nothing by itself: whether the licence is valid is read from the LicenseLedger.
+/// Minting calls nobody: a licensee that is a contract needs no `onERC721Received`.
 interface ILicenseNFT {
     /// @param purchaseId the purchase that began the licence
     struct License {

@@ -8,13 +8,13 @@ import {ILicenseTypes} from "./ILicenseTypes.sol";
 interface ILicenseSales is ILicenseTypes {
     // -- purchases
 
-    /// @notice Buy from an offer. The price is taken from the caller: allowed to this contract before, or sent along if it
-    /// is native coin. Bought again while the licence runs, a subscription or prepaid units are added to; so is a
+    /// @notice Buy from an offer. The price is taken from the caller: allowed to this contract before, or sent along if
+    /// it is native coin. Bought again while the licence runs, a subscription or prepaid units are added to; so is a
     /// one-time licence that ends and has no escrow.
     ///
-    /// What another account has paid for the licensee and is not begun or consumed stands in the way of others, but not of
-    /// the licensee: when it buys for itself that money goes back first. (Periods give way to periods of the same offer,
-    /// units to whatever is bought.)
+    /// What another account has paid for the licensee and is not begun or consumed stands in the way of others, but not
+    /// of the licensee: when it buys for itself that money goes back first. (Periods give way to periods of the same
+    /// offer, units to whatever is bought.)
     /// Emits {Purchased}.
     /// @param licensee who gets the licence: a present when it is not the caller
     /// @param quantity 1 (OneTime), periods, or units
@@ -42,8 +42,8 @@ interface ILicenseSales is ILicenseTypes {
         payable
         returns (uint256 purchaseId);
 
-    /// @notice Stop a subscription: periods that have not begun are refunded, the licence ends with the current one. Only
-    /// payer or licensee. When the term is broken or ended anyone may, and all that was not collected goes back.
+    /// @notice Stop a subscription: periods that have not begun are refunded, the licence ends with the current one.
+    /// Only payer or licensee. When the term is broken or ended anyone may, and all that was not collected goes back.
     /// Emits {SubscriptionCancelled}.
     /// @param termId the purchase that began it
     function cancel(uint256 termId) external returns (uint256 refunded);
@@ -61,8 +61,8 @@ interface ILicenseSales is ILicenseTypes {
     /// Emits {UnitsRefunded}.
     function refundUnits(uint256 termId) external returns (uint256 refunded);
 
-    /// @notice Give up a licence of the caller. Nothing is refunded that {cancel} or {refundUnits} would not refund: these
-    /// come first here.
+    /// @notice Give up a licence of the caller. Nothing is refunded that {cancel} or {refundUnits} would not refund:
+    /// these come first here.
     /// Emits {TermEnded}.
     function renounce(bytes32 datasetId) external;
 
@@ -76,14 +76,14 @@ interface ILicenseSales is ILicenseTypes {
     /// Emits {TermEnded}.
     function endFor(bytes32 datasetId, address licensee, bytes32 reason) external;
 
-    /// @notice Divide money earned by an offer. Native coin comes with the call; an ERC-20 was transferred here before, in
-    /// the same transaction.
+    /// @notice Divide money earned by an offer. Native coin comes with the call; an ERC-20 was transferred here before,
+    /// in the same transaction.
     /// Emits {Distributed} and {RoyaltyCredited}.
     /// @param payer whose payment it was: see {paidAt}
     function distribute(uint256 offerId, address payer, address token, uint256 amount) external payable;
 
-    /// @notice Divide the price of a resale: fee to the treasury, `royalty` as what the offer earns (with its ancestors'
-    /// shares), the rest to the seller. Money as for {distribute}.
+    /// @notice Divide the price of a resale: fee to the treasury, `royalty` as what the offer earns (with its
+    /// ancestors' shares), the rest to the seller. Money as for {distribute}.
     /// Emits {Distributed} and {RoyaltyCredited}.
     function distributeResale(
         uint256 offerId,

@@ -12,7 +12,8 @@ interface ILicenseTypes {
     /// @param period validity in seconds, 0 for ever; a subscription needs one
     /// @param maxQuantity the most that is sold of it: licences, periods or units; 0 for no limit. What cancelling or
     /// {ILicenseSales-refundUnits} gave back can be sold again.
-    /// @param escrowPeriod seconds in which a buyer may object, 0: settled at once. Of a subscription: for the first period
+    /// @param escrowPeriod seconds in which a buyer may object, 0: settled at once. Of a subscription: for the first
+    /// period
     /// @param metric quality on which payment depends (see QualityOracle), zero for none; needs an escrowPeriod
     /// @param minScore of that metric, 1 to 10000
     /// @param termsHash hash of the terms of use
@@ -49,8 +50,8 @@ interface ILicenseTypes {
         uint64 createdAt;
     }
 
-    /// @notice Share of an ancestor data set in what an offer earns, fixed when the offer is made; paid to the owner of the
-    /// moment while the ancestor is active, else to the provider.
+    /// @notice Share of an ancestor data set in what an offer earns, fixed when the offer is made; paid to the owner of
+    /// the moment while the ancestor is active, else to the provider.
     struct Royalty {
         bytes32 datasetId;
         uint16 bps;
@@ -189,7 +190,8 @@ interface ILicenseTypes {
     /// @param left of the offer's maxQuantity
     error SoldOut(uint256 offerId, uint64 given, uint64 left);
     error PriceTooHigh(uint256 amount, uint256 maxAmount);
-    /// @notice The account holds a valid licence that this does not extend: give it up first ({renounce}) or let it run out.
+    /// @notice The account holds a valid licence that this does not extend: give it up first ({renounce}) or let it run
+    /// out.
     /// @param termId its term, 0 when it was not granted here
     error LicenseHeld(bytes32 datasetId, address licensee, uint256 termId);
     /// @notice Free licences are for who asks for them.
