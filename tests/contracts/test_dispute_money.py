@@ -197,6 +197,12 @@ def test_a_provider_with_nothing_leaves_nothing_to_claim(world: World) -> None:
     with reverts("NothingToClaim", number, world.consumer):
         world.disputes.claim(number, world.consumer)
     world.assert_conserved()
+    # a payment that nobody made good can be made good later
+    world.stakes.stake(DATASET, sender=world.third, value=5_000)
+    number = world.open(world.buy(world.second, 200, provider=world.third), by=world.second)
+    world.decide(number, CONSUMER, randao=3)
+    world.execute(number)
+    assert [claim(world, number, who) for who in (world.consumer, world.second)] == [1_000, 200]
 
 
 def test_without_payments_of_known_value_the_payer_gets_what_is_taken(world: World) -> None:
@@ -240,6 +246,12 @@ def test_a_dispute_older_than_the_last_compensation_is_for_its_payer_alone(world
     assert world.disputes.claimable(old, world.second) == 0
     assert claim(world, old, world.consumer) == 500
     world.assert_conserved()
+    # and it does not bring back what was compensated
+    third = world.open(world.buy(world.third, 600), by=world.third)
+    world.decide(third, CONSUMER, randao=6)
+    world.execute(third)
+    assert world.disputes.claimable(third, world.consumer) == 0
+    assert claim(world, third, world.third) == 600
 
 
 def test_a_buyer_that_refuses_or_calls_back_harms_nobody_else(world: World) -> None:

@@ -162,7 +162,7 @@ def test_the_draw_waits_for_the_evidence_and_its_block(world: World) -> None:
 def test_nobody_with_an_interest_is_a_juror(world: World) -> None:
     """Payer, licensee, provider, heir, and other buyers join with far more stake than the jurors, in vain."""
     heir, other_buyer = world.third, world.chain.accounts[14]
-    purchase = world.buy(world.consumer, payer=world.second)
+    purchase = world.buy(world.consumer, payer=world.second, escrow=1)
     world.buy(other_buyer)
     number = world.open(purchase)
     world.chain.registry.transferDataset(DATASET, heir, sender=world.provider)
@@ -329,6 +329,16 @@ def test_a_tie_or_too_few_votes_bring_another_jury_and_then_the_end(world: World
     assert world.owed(world.consumer) == DEPOSIT
     assert world.disputes.disputeOf(1) == 0
     assert all(disputes.member(juror).locked == 0 for juror in world.jurors)
+
+
+def test_one_vote_of_three_is_no_majority(world: World) -> None:
+    number = world.open(world.buy(world.consumer))
+    first, *_ = world.draw_apart(number)
+    assert world.vote(number, {first: CONSUMER}).event("RoundTallied").ruling == NO_RULING
+    assert world.phase(number) == EVIDENCE_PHASE
+    # the one who did its duty gets what the others lost
+    assert world.owed(first) == 2 * 800
+    world.assert_conserved()
 
 
 def test_a_silent_jury_pays_the_treasury(world: World) -> None:
