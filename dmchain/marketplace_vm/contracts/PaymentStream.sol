@@ -62,7 +62,7 @@ contract PaymentStream is PullPayments, IPaymentStream {
         s.registeredBlock = offer.registeredBlock;
         _active[offer.datasetId][licensee] = streamId;
         _emitStarted(streamId, s);
-        _manager.grantFor(offerId, msg.sender, licensee, s.stopsAt, 0);
+        s.termId = uint64(_manager.grantFor(offerId, msg.sender, licensee, s.stopsAt, 0));
     }
 
     /// @inheritdoc IPaymentStream
@@ -91,7 +91,9 @@ contract PaymentStream is PullPayments, IPaymentStream {
         bool isLonger = stopsAt > s.stopsAt;
         s.stopsAt = stopsAt;
         emit StreamToppedUp(streamId, msg.sender, amount, stopsAt);
-        if (isLonger && s.offerId != 0) _manager.grantFor(s.offerId, s.payer, s.licensee, stopsAt, 0);
+        if (isLonger && s.offerId != 0) {
+            s.termId = uint64(_manager.grantFor(s.offerId, s.payer, s.licensee, stopsAt, 0));
+        }
     }
 
     /// @inheritdoc IPaymentStream
@@ -218,11 +220,13 @@ contract PaymentStream is PullPayments, IPaymentStream {
     function _closeFormer(bytes32 datasetId, address licensee) private {
         uint256 former = _active[datasetId][licensee];
         Stream storage s = _streams[former];
-        if (former != 0 && msg.sender == licensee && s.payer != licensee && block.timestamp < s.stopsAt) {
-            _manager.endFor(datasetId, licensee, REPLACED);
+        if (former != 0) {
+            bool isReplaced = msg.sender == licensee && s.payer != licensee && block.timestamp < s.stopsAt;
+            // Whether it is void must be asked first: ended by this contract, a term is not broken any more.
+            _end(former, s, _isVoid(s) ? s.withdrawn : _flowed(s));
+            if (isReplaced) _manager.endFor(datasetId, licensee, REPLACED);
         }
         if (LICENSE_LEDGER.hasLicense(datasetId, licensee)) revert LicenseInForce(datasetId, licensee);
-        if (former != 0) _end(former, s, _isVoid(s) ? s.withdrawn : _flowed(s));
     }
 
     function _emitStarted(uint256 streamId, Stream storage s) private {
@@ -258,10 +262,15 @@ contract PaymentStream is PullPayments, IPaymentStream {
     }
 
     /// @dev A claim dates the data set back to its commitment, so to an earlier block: no two registrations share one.
+    /// And whoever takes the licence back, as a seller can after delisting, shall not be paid on for it.
     function _isVoid(Stream storage s) private view returns (bool) {
         if (s.offerId == 0) return false;
         ICidRegistry.Dataset memory dataset = CID_REGISTRY.dataset(s.datasetId);
-        return dataset.status != ICidRegistry.DatasetStatus.Active || dataset.registeredBlock != s.registeredBlock;
+        bool isSound = dataset.status == ICidRegistry.DatasetStatus.Active;
+        if (!isSound || dataset.registeredBlock != s.registeredBlock || _manager.isBroken(s.termId)) return true;
+        // Granted again for a shorter time within the second of the start: the term cannot tell that.
+        ILicenseLedger.License memory held = LICENSE_LEDGER.licenseOf(s.datasetId, s.licensee);
+        return held.grantedAt == s.startedAt && held.expiresAt != 0 && held.expiresAt < s.stopsAt;
     }
 
     /// @return whole seconds that a deposit pays for

@@ -27,6 +27,7 @@ contract StandInManager {
     mapping(uint256 offerId => bool) public isSellable;
     mapping(uint256 termId => uint64) public reserved;
     uint256 public terms;
+    mapping(uint256 termId => bool) public isBroken;
     mapping(uint256 purchaseId => address) private _providers;
 
     // -- for the test
@@ -106,6 +107,10 @@ contract StandInManager {
             LICENSE_LEDGER.grant(given.datasetId, licensee, given.kind, expiresAt, units, given.termsHash);
         }
         return ++terms;
+    }
+
+    function setBroken(uint256 termId, bool broken) external {
+        isBroken[termId] = broken;
     }
 
     function endFor(bytes32 datasetId, address licensee, bytes32 reason) external {

@@ -16,8 +16,9 @@ import {IPullPayments} from "./IPullPayments.sol";
 /// for some time at least: that much has flowed the moment they start, and comes back to nobody.
 ///
 /// Money of a stream by an offer is sent to {ILicenseManager-distribute}. When its data set is retired, or registered
-/// anew by an earlier commitment, the stream is void: nothing more can be withdrawn, and what is still there goes
-/// back to the payer, whoever asks for it. Token 0 is the native coin, times are seconds since the Unix epoch.
+/// anew by an earlier commitment, or its licence is taken away by whoever controls the data set after delisting, the
+/// stream is void: nothing more can be withdrawn, and what is still there goes back to the payer, whoever asks for it.
+/// Token 0 is the native coin, times are seconds since the Unix epoch.
 interface IPaymentStream is IPullPayments {
     /// @notice `Ended`: by cancelling, by running dry, or void. What has flowed until then can still be withdrawn.
     enum StreamState {
@@ -34,6 +35,7 @@ interface IPaymentStream is IPullPayments {
     /// @param startedAt when it began to flow
     /// @param stopsAt when it stops or stopped
     /// @param minimum seconds that count as flowed from the start
+    /// @param termId the term of its licence in the LicenseManager
     /// @param registeredBlock registration of the data set at the start: another one makes the stream void
     struct Stream {
         uint256 offerId;
@@ -51,6 +53,7 @@ interface IPaymentStream is IPullPayments {
         uint128 deposit;
         uint128 withdrawn;
         uint64 minimum;
+        uint64 termId;
     }
 
     event StreamStarted(
@@ -85,6 +88,7 @@ interface IPaymentStream is IPullPayments {
     error NotStreamable(uint256 offerId);
     /// @notice The account holds a valid licence of the data set.
     error LicenseInForce(bytes32 datasetId, address licensee);
+    /// @notice Of a stream: void, see above.
     error DatasetVoid(bytes32 datasetId);
     error DatasetNotVoid(bytes32 datasetId);
     /// @param given does not pay for one second, or not for the offer's minimum
