@@ -109,7 +109,8 @@ class NumberChain:
 
     def draft(self, last_commit: Any) -> int:
         self._asked_at = time.perf_counter()
-        return self.chain.head.number + 1
+        height: int = self.chain.head.number + 1
+        return height
 
     def build(self, height: int, offer: None) -> Candidate:
         stamp = int(time.time() * 1000).to_bytes(8, "big")

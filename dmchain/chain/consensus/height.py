@@ -64,6 +64,8 @@ class HeightState:
         self.valid_hash: Hash32 | None = None
         self.valid_polka: Polka | None = None
         self.round_certificate: tuple[Vote, ...] = ()
+        self.has_waited = False
+        """Whether the propose timeout of this round is over."""
         self.blocks: dict[Hash32, Candidate] = {}
         self.validity: dict[Hash32, bool] = {}
         self.wanted: dict[Hash32, None] = {}

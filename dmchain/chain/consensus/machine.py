@@ -57,6 +57,7 @@ class HeightMachine(HeightState):
         self.round_certificate = self.votes.round_certificate(round) if round > 0 else ()  # 11
         self.votes.enter(round)  # 12
         self.step = PROPOSE
+        self.has_waited = False
         self.forget_old_bodies()
         self.act_as_proposer()
         self.effects.append(SetTimer(TimerKind.PROPOSE, self.height, round))  # 15
@@ -95,6 +96,8 @@ class HeightMachine(HeightState):
             if self.step == AWAIT_POLKA and self.rule_precommit(round_votes):
                 continue
             if self.step < COMMIT:
+                if self.rule_next_round(round_votes):
+                    continue
                 self.rule_timers(round_votes)
             return
 
@@ -213,6 +216,16 @@ class HeightMachine(HeightState):
         self.want(block_hash)
         return False
 
+    def rule_next_round(self, votes: RoundVotes) -> bool:
+        """Line 32, its second half: a quorum has given the round up, so nothing can be decided in it any more.
+
+        Not before the propose timeout: rounds that fail for another reason must not follow each other unhindered.
+        """
+        if not self.has_waited or votes.precommit_weights.get(None, 0) < self.votes.quorum:
+            return False
+        self.start_round(self.round + 1)
+        return True
+
     def rule_timers(self, votes: RoundVotes) -> None:
         """Lines 31 and 32."""
         if self.step == AWAIT_POLKA and votes.prevote_power >= self.votes.quorum and not votes.is_prevote_timer_set:
@@ -245,8 +258,10 @@ class HeightMachine(HeightState):
             self.work_available()
         elif round != self.round:
             return
-        elif kind is TimerKind.PROPOSE and self.step == PROPOSE:  # 33
-            self.prevote(None, NO_ROUND)
+        elif kind is TimerKind.PROPOSE:
+            self.has_waited = True
+            if self.step == PROPOSE:  # 33
+                self.prevote(None, NO_ROUND)
         elif kind is TimerKind.PREVOTE and self.step == AWAIT_POLKA:  # 34
             self.precommit(None)
         elif kind is TimerKind.PRECOMMIT and self.step < COMMIT:  # 35

@@ -270,6 +270,21 @@ class NoPrecommitTimer(HeightMachine):
         super().rule_timers(votes)
 
 
+class RoundNeverGivenUp(HeightMachine):
+    """Waits for the precommit timer although nothing can be decided any more: only slower."""
+
+    def rule_next_round(self, votes: RoundVotes) -> bool:
+        return False
+
+
+class HastyRounds(HeightMachine):
+    """Goes on as soon as a round is given up: rounds that fail at once follow each other without end."""
+
+    def rule_next_round(self, votes: RoundVotes) -> bool:
+        self.has_waited = True
+        return super().rule_next_round(votes)
+
+
 class NoProposeTimer(HeightMachine):
     def start_round(self, round: int) -> None:
         super().start_round(round)
@@ -376,6 +391,8 @@ MUTANTS: Final = {
         Mutant("no-adoption", NoAdoption),
         Mutant("polka-not-shared", PolkaNotShared),
         Mutant("no-precommit-timer", NoPrecommitTimer),
+        Mutant("round-never-given-up", RoundNeverGivenUp),
+        Mutant("hasty-rounds", HastyRounds),
         Mutant("no-propose-timer", NoProposeTimer),
         Mutant("sent-before-durable", SentBeforeDurable),
         Mutant("proposal-not-persisted", ProposalNotPersisted),

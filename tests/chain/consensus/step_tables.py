@@ -107,7 +107,29 @@ TABLES: dict[str, tuple[int, bool, list[Row]]] = {
         [
             Row("33", timeout(PROPOSE, 0), ["broadcast prevote nil 0"], "0 prevote lock - valid -"),
             Row("29", hears(prevote(None, 0, 1), prevote(None, 0, 2)), ["broadcast precommit nil 0"]),
+            Row(
+                "32", hears(precommit(None, 0, 1), precommit(None, 0, 2)), ["timer propose 1"], "1 propose lock - valid -"
+            ),
+        ],
+    ),
+    "a round given up before its propose timeout waits for that": (
+        3,
+        True,
+        [
+            Row("41", hears(proposal("A", 0)), ["validate A"]),
+            Row("23", invalid("A"), ["broadcast prevote nil 0"]),
+            Row("29", hears(prevote(None, 0, 1), prevote(None, 0, 2)), ["broadcast precommit nil 0"]),
             Row("32", hears(precommit(None, 0, 1), precommit(None, 0, 2)), ["timer precommit 0"]),
+            Row("32", timeout(PROPOSE, 0), ["timer propose 1"], "1 propose lock - valid -"),
+        ],
+    ),
+    "a round given up in part waits for the precommit timer": (
+        3,
+        True,
+        [
+            Row("33", timeout(PROPOSE, 0), ["broadcast prevote nil 0"]),
+            Row("29", hears(prevote(None, 0, 1), prevote(None, 0, 2)), ["broadcast precommit nil 0"]),
+            Row("32", hears(precommit(None, 0, 1), precommit("A", 0, 0)), ["timer precommit 0"]),
             Row("35", timeout(PRECOMMIT, 0), ["timer propose 1"], "1 propose lock - valid -"),
         ],
     ),

@@ -91,8 +91,7 @@ def test_a_slow_signer_never_leads_to_two_requests_for_one_slot() -> None:
     bench.signs = False
     assert bench.timeout(PROPOSE, 0) == ["sign prevote nil 0"]
     assert bench.prevotes(None, 0, 0, 1, 2) == ["sign precommit nil 0"]
-    bench.precommits(None, 0, 0, 1, 2)
-    assert bench.timeout(PRECOMMIT, 0) == ["timer propose 1"]
+    assert bench.precommits(None, 0, 0, 1, 2) == ["timer propose 1"]
     assert bench.give(Signed(signed(vote(1, None, 0, 3)))) == ["broadcast prevote nil 0"]
     assert bench.records[-1].round == 1
 
