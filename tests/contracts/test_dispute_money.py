@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Any
 
@@ -26,6 +27,9 @@ from tests.contracts.drawing import seal
 
 BOND, FEES, APPEAL_BOND, APPEAL_FEES = 10_000, 300, 20_000, 700
 REFUSE, REENTER = 1, 3
+
+SEEDS = range(3) if os.environ.get("MARKET") == "full" else range(1)
+"""Of the random plays: more of them in `make market-test`."""
 
 
 @pytest.fixture(scope="module")
@@ -384,7 +388,7 @@ class Player:
         self.world.chain.sleep(self.rng.choice([1, 20, 60, 150]))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_is_done_money_is_conserved(world: World, seed: int) -> None:
     player = Player(world, seed)
     for _ in range(250):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -14,6 +15,9 @@ DELAY = 1_000
 ALL = 2**256 - 1
 DATASET = keccak(make_cid(b"data"))
 OTHER = keccak(make_cid(b"other"))
+
+SEEDS = range(3) if os.environ.get("MARKET") == "full" else range(1)
+"""Of the random plays: more of them in `make market-test`."""
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +176,7 @@ def test_a_recipient_that_calls_back_or_refuses_gets_nothing_more(stakes: Contra
     assert stakes.held() == stakes.balance == 10
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_is_done_stakes_are_conserved(stakes: Contract, disputes: str, seed: int) -> None:
     chain, rng = stakes.chain, random.Random(seed)
     people = chain.accounts[1:4]

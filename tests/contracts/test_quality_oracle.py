@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Any
 
@@ -33,6 +34,9 @@ PARAMETERS = {
     "minimumStake": 2_000,
     "minimumFee": 300,
 }
+
+SEEDS = range(3) if os.environ.get("MARKET") == "full" else range(1)
+"""Of the random plays: more of them in `make market-test`."""
 
 
 class Scene:
@@ -384,7 +388,7 @@ def test_parameters_are_kept_by_requests_and_checked(scene: Scene) -> None:
         scene.chain.deploy("QualityOracle", ZERO, TREASURY, PARAMETERS)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_is_done_money_is_conserved(scene: Scene, seed: int) -> None:
     oracle, chain, rng = scene.oracle, scene.chain, random.Random(seed)
     people = chain.accounts[4:14]

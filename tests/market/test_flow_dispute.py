@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from dmchain.market import Market, errors, one_time
@@ -11,6 +13,7 @@ from tests.market.judging import decide, draw_jury, execute, seats_of, vote
 from tests.market.validating import make_validator, validator_stake
 from tests.market.world import COIN, USD, World
 
+IN_FULL = pytest.mark.skipif(os.environ.get("MARKET") != "full", reason="of make market-test")
 BOND, SEAT_FEE, SEAT_STAKE = COIN, COIN // 10, COIN
 FEES, APPEAL_FEES = 3 * SEAT_FEE, 7 * SEAT_FEE
 DEPOSIT, APPEAL_DEPOSIT = BOND + FEES, 2 * BOND + APPEAL_FEES
@@ -193,6 +196,7 @@ def test_an_appeal_turns_a_wrong_ruling(court: World) -> None:
     assert_conserved(world, [case.dispute_id])
 
 
+@IN_FULL
 def test_an_appeal_that_fails_pays_the_buyers(court: World) -> None:
     world = court
     listed, bought = sell_bad_data(world)
@@ -212,6 +216,7 @@ def test_an_appeal_that_fails_pays_the_buyers(court: World) -> None:
     assert_conserved(world, [case.dispute_id])
 
 
+@IN_FULL
 def test_a_provider_who_concedes_spares_everybody_the_jury(court: World) -> None:
     world = court
     listed, bought = sell_bad_data(world)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
 from dmchain.market import one_time, pay_per_compute
 from dmchain.market.enums import EscrowState, Phase, Ruling
 from tests.market.judging import decide, execute
 from tests.market.world import COIN, USD, World
+
+pytestmark = pytest.mark.skipif(os.environ.get("MARKET") != "full", reason="of make market-test")
 
 
 def owed(world: World, account: object) -> int:
