@@ -182,6 +182,43 @@ def test_a_seller_who_takes_a_licence_back_does_not_keep_what_is_unearned(market
     market.check_books()
 
 
+def test_a_seller_who_takes_a_streamed_licence_back_is_not_paid_on(market: Market) -> None:
+    """It revokes after a day, and lets the stream flow for the rest of the month."""
+    seller, payer = market.accounts[1:3]
+    streams, manager = market["PaymentStream"], market["LicenseManager"]
+    dataset, (offer,) = market.publish(seller, market.offer(30 * USD, SUBSCRIPTION))
+    market.usd.approve(streams, 10**12, sender=payer)
+    stream = streams.start(offer, payer, 30 * USD, sender=payer).value
+    market.chain.sleep(DAY)
+    streams.withdraw(stream, sender=seller)
+    market["DataListing"].delist(int.from_bytes(dataset, "big"), sender=seller)
+    market.chain.registry.setController(dataset, seller, sender=seller)
+    market.chain.ledger.revoke(dataset, payer, bytes(32), sender=seller)
+    market.chain.sleep(28 * DAY)
+    with pytest.raises(Reverted):
+        streams.withdraw(stream, sender=seller)
+    streams.stopVoid(stream, sender=market.accounts[9])
+    assert (streams.owed(market.usd, payer), manager.owed(market.usd, seller)) == (29 * USD, net(USD))
+    market.check_books()
+
+
+def test_a_licensee_who_gives_a_streamed_licence_up_does_not_take_the_flow_back(market: Market) -> None:
+    seller, payer = market.accounts[1:3]
+    streams = market["PaymentStream"]
+    dataset, (offer,) = market.publish(seller, market.offer(30 * USD, SUBSCRIPTION))
+    market.usd.approve(streams, 10**12, sender=payer)
+    stream = streams.start(offer, payer, 30 * USD, sender=payer).value
+    market.chain.sleep(10 * DAY)
+    market["LicenseManager"].renounce(dataset, sender=payer)
+    with pytest.raises(Reverted):
+        streams.stopVoid(stream, sender=payer)
+    streams.cancel(stream, sender=payer)
+    streams.withdraw(stream, sender=seller)
+    assert streams.owed(market.usd, payer) == 20 * USD
+    assert market["LicenseManager"].owed(market.usd, seller) == net(10 * USD)
+    market.check_books()
+
+
 def test_a_seller_who_retires_the_data_set_does_not_get_what_is_in_escrow(market: Market) -> None:
     seller, buyer, other = market.accounts[1:4]
     escrow = market["EscrowPayment"]
@@ -260,6 +297,21 @@ def test_a_stream_cut_into_seconds_pays_as_one_withdrawal(market: Market) -> Non
     in_parts = market.usd.balanceOf(recipient) - begin
     streams.withdraw(ids[1])
     assert in_parts == market.usd.balanceOf(recipient) - begin - in_parts == 50 * 10 // 7
+    market.check_books()
+
+
+def test_the_longest_lineage_can_be_offered_and_bought(market: Market) -> None:
+    """Sixteen parents with sixteen parents each, all asking for royalties: sixteen are paid, and a block holds it."""
+    owners = market.accounts[1:17]
+    manager, seller, buyer = market["LicenseManager"], market.accounts[17], market.accounts[2]
+    oldest = tuple([market.publish(owner, lineageRoyaltyBps=2_000)[0] for owner in owners])
+    parents = tuple([market.publish(owner, parents=oldest, lineageRoyaltyBps=300)[0] for owner in owners])
+    dataset, _ = market.publish(seller, parents=parents)
+    made = manager.createOffer(dataset, market.offer(100 * USD), sender=seller)
+    assert len(manager.royaltiesOf(made.value)) == 16
+    market.usd.approve(manager, 100 * USD, sender=buyer)
+    bought = manager.purchase(made.value, buyer, 1, 100 * USD, sender=buyer)
+    assert made.gas_used < 6_000_000 and bought.gas_used < 2_000_000
     market.check_books()
 
 
