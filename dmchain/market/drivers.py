@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from web3 import AsyncHTTPProvider, AsyncWeb3, HTTPProvider, Web3
 from web3.types import RPCEndpoint
 
-from dmchain.market.errors import ConnectionFailed, MarketError, RpcFailure
+from dmchain.market.errors import ConnectionFailed, InvalidInput, MarketError, RpcFailure
 from dmchain.market.steps import Acquire, Batch, Pause, Release, Request, Step, Steps
 
 R = TypeVar("R")
@@ -27,7 +27,7 @@ def connect(url: str) -> Web3:
     import requests
 
     session = requests.Session()
-    session.trust_env = not _is_loopback(url)
+    session.trust_env = _host(url) not in ("localhost", "127.0.0.1", "::1")
     provider = HTTPProvider(url, {"timeout": TIMEOUT_SECONDS}, session=session, exception_retry_configuration=None)
     return Web3(provider)
 
@@ -36,12 +36,21 @@ def connect_async(url: str) -> AsyncWeb3[AsyncHTTPProvider]:
     """As `connect`, for asyncio."""
     from aiohttp import ClientTimeout
 
+    _host(url)
     provider = AsyncHTTPProvider(url, {"timeout": ClientTimeout(TIMEOUT_SECONDS)}, exception_retry_configuration=None)
     return AsyncWeb3(provider)
 
 
-def _is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+def _host(url: str) -> str:
+    """The host of a node's URL. Raises InvalidInput."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        parts, host = None, None
+    if parts is None or not host or parts.scheme not in ("http", "https"):
+        raise InvalidInput(f"node: got {url!r}, expected a URL like http://127.0.0.1:8545")
+    return host
 
 
 def describe(provider: Any) -> str:
@@ -86,8 +95,10 @@ _TRANSPORTS = frozenset({"requests", "urllib3", "aiohttp", "web3", "websockets"}
 def _reason(error: BaseException) -> str:
     if isinstance(error, asyncio.TimeoutError):
         return f"no answer within {TIMEOUT_SECONDS} s"
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        return "the answer is not JSON"
     deepest = error
-    while (below := deepest.__cause__ or deepest.__context__) is not None:
+    while isinstance(below := deepest.__cause__ or deepest.__context__, OSError):
         deepest = below
     return str(deepest) or type(deepest).__name__
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from dmchain.chain.primitives.crypto import keccak
+from dmchain.chain.primitives.types import UINT256_MAX
 from dmchain.market import cids
 from dmchain.market.context import Context
 from dmchain.market.enums import LicenseKind
@@ -26,7 +27,11 @@ BPS: Final = 10_000
 
 def dataset_id(value: DatasetLike) -> bytes:
     """The 32 bytes of a data set's id. Raises InvalidInput."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and 20 < len(value) < 80:
+        value = int(value)
     if isinstance(value, int):
+        if not 0 <= value <= UINT256_MAX:
+            raise InvalidInput(f"data set: got {value}, expected a token id: 0 to 2**256 - 1")
         return value.to_bytes(32, "big")
     if isinstance(value, bytes):
         if len(value) != 32:
@@ -34,8 +39,6 @@ def dataset_id(value: DatasetLike) -> bytes:
         return value
     if value.startswith("0x"):
         return bytes32(value, "data set")
-    if value.isascii() and value.isdecimal() and len(value) > 20:
-        return int(value).to_bytes(32, "big")
     try:
         return bytes32(cids.dataset_id(value), "data set")
     except InvalidInput as error:
