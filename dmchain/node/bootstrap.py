@@ -1,7 +1,7 @@
 """A node without a database, before it is opened: a snapshot from its peers in place of every block since genesis.
 
-The node is connected to its peers for this alone; JSON-RPC does not answer yet. Whatever fails, the node goes on with
-block sync from genesis.
+The node is connected to the peers that genesis or the operator names, for this alone; JSON-RPC does not answer yet.
+Whatever fails, the node goes on with block sync from genesis.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ class SnapshotSync:
     node_key: PrivateKey
     targets: tuple[Target, ...]
     trust: Trust | None = None
-    peer_file: Path | None = None
     config: StateSyncConfig = field(default_factory=StateSyncConfig)
 
 
@@ -120,7 +119,8 @@ class _Bootstrap:
             outside.network,
             NodeKey(wanted.node_key),
             ChainIdentity(chain_id, header.hash),
-            PeersConfig(targets=wanted.targets, file=wanted.peer_file),
+            # only whom genesis or the operator names: a snapshot is large, and false only at its end
+            PeersConfig(targets=wanted.targets, wanted_outbound=0),
             self,
             lambda: Status(0, header.hash, 1),
             outside.rng,

@@ -15,7 +15,7 @@ import trio
 from dmchain.chain.consensus.commit import Commit
 from dmchain.chain.consensus.effects import PeerFault
 from dmchain.chain.primitives.block import Header
-from dmchain.chain.primitives.errors import DmchainError
+from dmchain.chain.primitives.errors import DmchainError, StorageError
 from dmchain.chain.primitives.types import Hash32
 from dmchain.chain.snapshot.manifest import InvalidSnapshot, Manifest
 from dmchain.chain.statesync import (
@@ -204,11 +204,24 @@ class StateSyncHost:
         else:
             self._feed(ChunkFailed(asked.peer, asked.request))
 
+    def _check_room(self) -> None:
+        """Raises StorageError when the disk does not have room for the chunks and the database made of them."""
+        manifest = self.machine.manifest
+        if manifest is None:
+            return
+        needed = 2 * len(manifest.chunk_hashes) * manifest.chunk_bytes
+        free = shutil.disk_usage(self._places.chunks.parent).free
+        if needed > free:
+            raise StorageError(
+                f"{self._places.chunks.parent}: {free >> 20} MiB are free, the snapshot may take {needed >> 20}"
+            )
+
     async def _verify_header(self, height: int) -> None:
         try:
+            self._check_room()
             verified = await self._verify(height)
         except DmchainError as error:
-            log.info("the header of the snapshot at block %d cannot be verified: %s", height, error)
+            log.info("the snapshot of block %d is not taken: %s", height, error)
             self._feed(HeaderRefused(height, str(error)))
         else:
             self._commit = verified.commit

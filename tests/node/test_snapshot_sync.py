@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from dmchain.chain.primitives.errors import DmchainError
 from dmchain.node.config import load_config, render_config
-from tests.node.test_network_processes import Validator, agree, network, transfer, wait_for, wait_until_mined
+from tests.node.test_network_processes import Validator, network, transfer, wait_for, wait_until_mined
 
 __all__ = ["network"]
 
@@ -26,9 +27,15 @@ def test_a_fresh_node_begins_with_a_snapshot_and_goes_on_with_blocks(network: li
     for validator in makers:
         configure(validator, snapshots_every=5)
         validator.start()
-    for nonce in range(12):
-        sent = makers[nonce % 3].call("eth_sendRawTransaction", transfer(3, nonce))
-        wait_until_mined(makers[0], sent)
+    send(makers, 0, 3)
+    # there is none yet: blocks are synced instead
+    newcomer.start("--sync", "snapshot")
+    wait_until_mined(newcomer, send(makers, 3, 4))
+    assert "syncing blocks instead" in newcomer.log()
+    newcomer.kill()
+    shutil.rmtree(newcomer.home / "data")
+
+    sent = send(makers, 4, 12)
     for validator in makers:
         wait_for(lambda place=validator.home: list((place / "snapshots").glob("[1-9]*/manifest")), what=validator.log())  # type: ignore[misc]
     configure(newcomer, sync_snapshot_gain=1)
@@ -64,23 +71,19 @@ def test_a_fresh_node_begins_with_a_snapshot_and_goes_on_with_blocks(network: li
     assert "Traceback" not in "".join(validator.log() for validator in network)
 
 
+def send(validators: list[Validator], first: int, last: int) -> str:
+    """Transfers in a block each; return the last one's hash."""
+    sent = ""
+    for nonce in range(first, last):
+        sent = validators[nonce % len(validators)].call("eth_sendRawTransaction", transfer(3, nonce))
+        wait_until_mined(validators[0], sent)
+    return sent
+
+
 def agree_from(validators: list[Validator], oldest: int) -> None:
     for height in range(oldest, min(validator.height() for validator in validators) + 1):
         hashes = {validator.call("eth_getBlockByNumber", hex(height), False)["hash"] for validator in validators}
         assert len(hashes) == 1, f"height {height}: {hashes}"
-
-
-def test_without_a_snapshot_blocks_are_synced(network: list[Validator]) -> None:
-    *others, newcomer = network
-    for validator in others:
-        validator.start()
-    for nonce in range(5):
-        sent = others[0].call("eth_sendRawTransaction", transfer(4, nonce))
-        wait_until_mined(others[0], sent)
-    newcomer.start("--sync", "snapshot")
-    wait_until_mined(newcomer, sent)
-    assert "syncing blocks instead" in newcomer.log()
-    agree(network)
 
 
 def test_what_is_trusted_must_be_a_height_and_a_hash(tmp_path: Path) -> None:

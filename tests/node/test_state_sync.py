@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,18 @@ async def test_a_database_comes_from_several_nodes(tmp_path: Path, autojump_cloc
     assert open_chain(store).head == CHAIN.head
     store.close()
     assert not (tmp_path / "chunks").exists()
+
+
+async def test_what_does_not_fit_the_disk_is_not_fetched(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    peers = FakePeers({1: snapshot_in(tmp_path / "1")}, set())
+    host = make_host(tmp_path, peers)
+    host.peer_joined(1)
+    assert await host.run() is None
+    assert not peers.asked and not peers.faults
 
 
 async def test_without_snapshots_it_is_given_up(tmp_path: Path, autojump_clock: MockClock) -> None:
