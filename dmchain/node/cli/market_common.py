@@ -245,12 +245,19 @@ class Dataset(click.ParamType[Any]):
     name = "dataset"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        path = Path(value)
-        if value.startswith("0x") or not path.is_file():
+        if value.startswith("0x") or not is_file(value):
             return str(value)
         from dmchain.market import cids
 
-        return cids.of_file(path)[0]
+        return cids.of_file(value)[0]
+
+
+def is_file(text: str) -> bool:
+    """Whether there is such a file; a text that cannot name one names none."""
+    try:
+        return Path(text).is_file()
+    except OSError:
+        return False
 
 
 DATASET = Dataset()

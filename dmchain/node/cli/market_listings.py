@@ -9,7 +9,7 @@ import click
 
 from dmchain.node.cli.client import json_option
 from dmchain.node.cli.client import show as show_json
-from dmchain.node.cli.market_common import DATASET, ID, PERCENT, Function, reading, sending, show_field
+from dmchain.node.cli.market_common import DATASET, ID, PERCENT, Function, is_file, reading, sending, show_field
 
 if TYPE_CHECKING:
     from dmchain.market import Market, OfferTerms
@@ -80,11 +80,10 @@ def publish(market: Market, content: str, **options: Any) -> Any:
     Of a small file the CID is computed; for anything else give the CID. The file itself goes nowhere.
     """
     offers = read_terms(options)
-    path = Path(content)
-    is_file = path.is_file()
-    if not is_file and ("/" in content or "." in content):
+    is_here = is_file(content)
+    if not is_here and ("/" in content or "." in content):
         raise click.UsageError(f"{content}: no such file, and no CID")
-    return market.publish(path if is_file else content, offers=offers, **options)
+    return market.publish(Path(content) if is_here else content, offers=offers, **options)
 
 
 @click.command("list")
