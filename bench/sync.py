@@ -131,7 +131,7 @@ def make_node(
     """A node that is connected to nobody."""
     chain = Blockchain(store, genesis, NativeExecutor(genesis.rules))
     config = ProductionConfig(Address(bytes(19) + b"\1"), GAS_LIMIT)
-    pool = Mempool(CHAIN_ID, initial_pool_head(chain, GAS_LIMIT))
+    pool = Mempool(genesis.rules.chain_id, initial_pool_head(chain, GAS_LIMIT))
     producer = Producer(chain, pool, config, DecideAlone(), clock=clock)
     producer.follow_head(())
     backend = ChainBackend(producer, role="follower", is_devnet=False, automine=lambda: False)
@@ -285,7 +285,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="dmchain-bench-") as place:
         folder = Path(place)
         if arguments.home is not None:
-            rows.append(measure(str(arguments.home), read_chain(arguments.home), folder, arguments.processes))
+            rows.append(measure(arguments.home.name, read_chain(arguments.home), folder, arguments.processes))
         else:
             for name, blocks, transfers_each in KINDS:
                 count = blocks // 10 if arguments.quick else blocks
