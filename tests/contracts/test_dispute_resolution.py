@@ -388,6 +388,8 @@ def test_only_the_loser_appeals_once_in_time_with_the_deposit(world: World) -> N
         disputes.appeal(number, EVIDENCE, sender=world.provider, value=deposit)
     chain.restore(mark)
     disputes.appeal(number, EVIDENCE, sender=world.provider, value=deposit)
+    with reverts("WrongPhase", number, EVIDENCE_PHASE):
+        disputes.concede(number, sender=world.provider)
     assert sum(seats for seats in world.decide(number, PROVIDER, randao=8).values()) == 7
     assert disputes.dispute(number).ruling == PROVIDER
     with reverts("AlreadyAppealed", number):
