@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import dmchain
 from dmchain.chain.blockchain import ChainView, ExecutedBlock
@@ -25,7 +25,6 @@ from dmchain.chain.rules import (
 from dmchain.chain.store.blocks import KIND_ADDRESS, KIND_TOPIC, BlockReader
 from dmchain.chain.store.kv import Reader
 from dmchain.marketplace_vm.state import NO_ACCOUNT, read_account, read_code, read_slot
-from dmchain.node.consensus.status import ConsensusView
 from dmchain.node.execution import Calls, PendingState, state_reader
 from dmchain.node.forks import describe_forks
 from dmchain.node.production import Producer
@@ -56,6 +55,9 @@ from dmchain.rpc.backend import (
     TransactionRecord,
 )
 from dmchain.rpc.errors import PrunedHistory, TooManyResults
+
+if TYPE_CHECKING:
+    from dmchain.node.consensus.status import ConsensusView
 
 T = TypeVar("T")
 

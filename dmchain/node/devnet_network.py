@@ -25,10 +25,9 @@ from dmchain.chain.primitives.errors import DmchainError, StorageError
 from dmchain.chain.primitives.types import Address
 from dmchain.node.config import ENVIRONMENT_PREFIX
 from dmchain.node.devnet import devnet_market
-from dmchain.node.home import PRIVATE_FILE, Home, write_atomically
+from dmchain.node.home import ACCOUNTS_FILE, PRIVATE_FILE, Home, write_atomically
 from dmchain.node.testnet import make_genesis, plan_validators, save_operator, write_home
 
-ACCOUNTS_FILE: Final = "accounts.json"
 READY_FILE: Final = "ready.json"
 LOG_FILE: Final = "node.log"
 START_SECONDS: Final = 60.0

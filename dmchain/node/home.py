@@ -14,6 +14,10 @@ from dmchain.chain.primitives.errors import StorageError
 
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
+NODE_KEY_FILE = "node.key"
+"""Below `keys`: by what peers know the node."""
+ACCOUNTS_FILE = "accounts.json"
+"""The unlocked accounts of a devnet of several validators, beside their homes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -24,21 +25,22 @@ from dmchain.chain.store.leveldb import LevelKV
 from dmchain.marketplace_vm.executor import NativeExecutor
 from dmchain.marketplace_vm.precompiles import CID_REGISTRY
 from dmchain.node.backend import ChainBackend, client_version
-from dmchain.node.bootstrap import SnapshotSync, fetch_snapshot
-from dmchain.node.consensus.validator import NetworkSettings, ValidatorNode
 from dmchain.node.devnet import DevnetControl, DevnetWallet
 from dmchain.node.light_records import LightRecords
 from dmchain.node.market import MarketBackend
-from dmchain.node.monitoring import BlockMeter, Monitor, serve_metrics
-from dmchain.node.network.transport import Endpoint as NetworkEndpoint
 from dmchain.node.predeploys import market_contracts
 from dmchain.node.production import DecideAlone, Producer, ProductionConfig, initial_pool_head
-from dmchain.node.snapshot_keeper import SnapshotKeeper, SnapshotPlan
 from dmchain.node.tracing import TraceBackend
 from dmchain.rpc.backend import Backend
 from dmchain.rpc.config import MethodLimits, ServerConfig
 from dmchain.rpc.http import serve
 from dmchain.rpc.registry import CallCounts
+
+if TYPE_CHECKING:  # imported where they are used: a node alone needs neither network nor consensus
+    from dmchain.node.bootstrap import SnapshotSync
+    from dmchain.node.consensus.validator import NetworkSettings, ValidatorNode
+    from dmchain.node.network.transport import Endpoint as NetworkEndpoint
+    from dmchain.node.snapshot_keeper import SnapshotPlan
 
 log = logging.getLogger("dmchain.node")
 
@@ -119,6 +121,8 @@ async def open_node(settings: NodeSettings) -> AsyncIterator[Node]:
     Raises StorageError when the database cannot be used and OSError when the address cannot be listened on.
     """
     if settings.snapshot_sync is not None:
+        from dmchain.node.bootstrap import fetch_snapshot
+
         await fetch_snapshot(settings.genesis, settings.snapshot_sync)
     store = GatheringKV(LevelKV(settings.data))
     try:
@@ -150,10 +154,14 @@ async def open_node(settings: NodeSettings) -> AsyncIterator[Node]:
             if settings.network is None:
                 nursery.start_soon(producer.run)
             else:
+                from dmchain.node.consensus.validator import ValidatorNode
+
                 node.validator = ValidatorNode(settings.genesis, settings.network, producer, backend)
                 backend.network = node.validator.view
                 await nursery.start(node.validator.run)
             if settings.snapshots is not None:
+                from dmchain.node.snapshot_keeper import SnapshotKeeper
+
                 nursery.start_soon(SnapshotKeeper(chain, settings.snapshots).run)
             if settings.metrics is not None:
                 node.metrics = await _start_metrics(nursery, node, settings.metrics, counts)
@@ -168,6 +176,8 @@ async def open_node(settings: NodeSettings) -> AsyncIterator[Node]:
 async def _start_metrics(
     nursery: trio.Nursery, node: Node, endpoint: NetworkEndpoint, counts: CallCounts
 ) -> NetworkEndpoint:
+    from dmchain.node.monitoring import BlockMeter, Monitor, serve_metrics
+
     meter = BlockMeter()
     node.backend.observe(meter)
     monitor = Monitor(node.chain, node.producer.pool, meter, counts, lambda: node.validator, version=client_version())

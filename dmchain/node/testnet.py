@@ -19,14 +19,13 @@ from dmchain.chain.primitives.types import Address
 from dmchain.marketplace_vm.market_genesis.parameters import MarketParameters
 from dmchain.node.config import render_config
 from dmchain.node.devnet import DEFAULT_CHAIN_ID, WEI_PER_ETHER, genesis_document
-from dmchain.node.home import PRIVATE_DIRECTORY, PRIVATE_FILE, Home, write_atomically
+from dmchain.node.home import NODE_KEY_FILE, PRIVATE_DIRECTORY, PRIVATE_FILE, Home, write_atomically
 from dmchain.node.keystore import read_password, save_key
 from dmchain.node.randao import ONION_LAYERS, RandaoSeed, save_seed
 from dmchain.node.sign_journal import FileJournal
 
 DEFAULT_STAKE_ETHER = 100_000
 DEFAULT_P2P_PORT = 30_333
-NODE_KEY_FILE = "node.key"
 PASSWORD_FILE = "password"
 JOURNAL_FILE = "sign.journal"
 RANDAO_FILE = "randao.json"

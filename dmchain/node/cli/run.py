@@ -14,7 +14,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import trio
@@ -24,14 +24,10 @@ from dmchain.chain.mempool import MempoolConfig
 from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.errors import DmchainError, StorageError
 from dmchain.chain.primitives.types import UINT64_MAX, ZERO_ADDRESS, Address, Hash32
-from dmchain.chain.statesync import StateSyncConfig
 from dmchain.marketplace_vm.vm import prepare_thread_stacks
-from dmchain.node.bootstrap import SnapshotSync
-from dmchain.node.cli.devnet_network import run_devnet_network
 from dmchain.node.cli.devnet_report import DevnetReport
 from dmchain.node.cli.parameters import ADDRESS, GAS_LIMIT, NO_MARKET, checksum
 from dmchain.node.config import Config, ConfigError, load_config, render_config
-from dmchain.node.consensus.validator import NetworkSettings, genesis_targets
 from dmchain.node.devnet import (
     DEFAULT_BALANCE_ETHER,
     DEFAULT_CHAIN_ID,
@@ -40,9 +36,8 @@ from dmchain.node.devnet import (
     devnet_market,
     genesis_document,
 )
-from dmchain.node.devnet_network import ACCOUNTS_FILE, LaunchOptions, NetworkOptions, read_accounts
 from dmchain.node.errors import first_error
-from dmchain.node.home import Home, open_home, write_atomically
+from dmchain.node.home import ACCOUNTS_FILE, NODE_KEY_FILE, Home, open_home, write_atomically
 from dmchain.node.keystore import (
     DEVNET_MNEMONIC,
     derive_keys,
@@ -51,18 +46,18 @@ from dmchain.node.keystore import (
     load_secret_file,
     read_password,
 )
-from dmchain.node.light_trust import Trust
 from dmchain.node.logs import LEVELS, set_up_logging
-from dmchain.node.network.addresses import Target
 from dmchain.node.network.transport import Endpoint
 from dmchain.node.node import ENGINES, Node, NodeSettings, open_node
 from dmchain.node.parent import end_with_parent
 from dmchain.node.predeploys import market_contracts
 from dmchain.node.production import ProductionConfig
-from dmchain.node.randao import RandaoSeed, load_seed
-from dmchain.node.snapshot_keeper import SnapshotPlan
-from dmchain.node.testnet import NODE_KEY_FILE, write_validator_keys
 from dmchain.rpc.config import MethodLimits, ServerConfig
+
+if TYPE_CHECKING:  # what only a node of a network needs is imported where it is used: a lone devnet starts sooner
+    from dmchain.node.bootstrap import SnapshotSync
+    from dmchain.node.consensus.validator import NetworkSettings
+    from dmchain.node.snapshot_keeper import SnapshotPlan
 
 MAX_ACCOUNTS = 1000
 MAX_DEVNET_VALIDATORS = 32
@@ -149,6 +144,9 @@ def devnet(
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dmchain-devnet-")))
         place = stack.enter_context(open_home(home, create=True))
         if validators > 1:
+            from dmchain.node.cli.devnet_network import run_devnet_network
+            from dmchain.node.devnet_network import LaunchOptions, NetworkOptions
+
             run_devnet_network(
                 place.path,
                 keys,
@@ -268,6 +266,9 @@ def init(
         values = {} if coinbase is None else {"production.coinbase": checksum(coinbase)}
         if is_validator:
             key = PrivateKey(os.urandom(32))
+            from dmchain.node.randao import RandaoSeed
+            from dmchain.node.testnet import write_validator_keys
+
             values |= write_validator_keys(place, key, RandaoSeed(os.urandom(32)))
             click.echo(f"consensus key {checksum(key.address)}: `dmchain stake register` makes it a validator's", err=True)
         write_atomically(place.config, render_config(values).encode())
@@ -332,6 +333,8 @@ def node(
         set_up_logging(config["log.level"], as_json=config["log.json"])
         settings = node_settings(place, config, journal_lost=journal_lost)
         if devnet_child is not None:
+            from dmchain.node.devnet_network import read_accounts
+
             settings = replace(settings, mempool=MempoolConfig.devnet(), wallet_keys=read_accounts(devnet_child))
 
         def report(running: Node) -> None:
@@ -352,7 +355,6 @@ def node_settings(home: Home, config: Config, *, journal_lost: bool = False) -> 
     heartbeat = config["production.heartbeat"]
     genesis = load_genesis(home.genesis)
     network = network_settings(home, genesis, config, journal_lost=journal_lost)
-    every = config["snapshots.every"]
     return NodeSettings(
         data=home.data,
         genesis=genesis,
@@ -379,7 +381,7 @@ def node_settings(home: Home, config: Config, *, journal_lost: bool = False) -> 
         ),
         network=network,
         snapshot_sync=None if network is None else _snapshot_sync(home, genesis, network, config),
-        snapshots=SnapshotPlan(home.snapshots, every, config["snapshots.keep"]) if every else None,
+        snapshots=_snapshot_plan(home, config),
         metrics=Endpoint.parse(config["metrics.listen"]) if config["metrics.listen"] else None,
         engine=config["execution.engine"],
         history_window=config["execution.history_window"],
@@ -387,10 +389,24 @@ def node_settings(home: Home, config: Config, *, journal_lost: bool = False) -> 
     )
 
 
+def _snapshot_plan(home: Home, config: Config) -> SnapshotPlan | None:
+    every = config["snapshots.every"]
+    if not every:
+        return None
+    from dmchain.node.snapshot_keeper import SnapshotPlan
+
+    return SnapshotPlan(home.snapshots, every, config["snapshots.keep"])
+
+
 def _snapshot_sync(home: Home, genesis: Genesis, network: NetworkSettings, config: Config) -> SnapshotSync | None:
     """How a home without a database gets one; None: by executing all blocks."""
     if config["sync.mode"] != "snapshot" or genesis.staking is None:
         return None
+    from dmchain.chain.statesync import StateSyncConfig
+    from dmchain.node.bootstrap import SnapshotSync
+    from dmchain.node.consensus.validator import genesis_targets
+    from dmchain.node.light_trust import Trust
+
     height, _, digest = config["sync.trust"].partition(":")
     return SnapshotSync(
         data=home.data,
@@ -406,6 +422,10 @@ def network_settings(home: Home, genesis: Genesis, config: Config, *, journal_lo
     """The part in a network; None for a chain that this node makes alone."""
     if genesis.staking is None:
         return None
+    from dmchain.node.consensus.validator import NetworkSettings
+    from dmchain.node.network.addresses import Target
+    from dmchain.node.randao import load_seed
+
     key_file = config["validator.key_file"]
     key = None
     if key_file:
