@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +75,10 @@ class World:
 
 
 BEGIN: dict[Any, int] = {}
+
+
+EXAMPLES = 60 if os.environ.get("MARKET") == "full" else 12
+"""Random plays: more of them in `make market-test`."""
 
 
 @pytest.fixture(scope="module")
@@ -420,7 +425,7 @@ STEP = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(steps=st.lists(STEP, min_size=5, max_size=40), share=st.sampled_from([0, 1, 3_333, 10_000]))
 def test_the_registry_always_holds_just_what_it_owes(world: World, steps: list[Any], share: int) -> None:
     with world.chain.reverted_after():

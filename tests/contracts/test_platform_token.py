@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from eth_abi import encode
 from hypothesis import given, settings
@@ -12,6 +14,10 @@ from tests.contracts.chain import START_TIME, ZERO, Chain, Contract, reverts
 from tests.contracts.signing import DELEGATION, permit_digest, typed_digest
 
 SUPPLY = {1: 600 * 10**18, 2: 400 * 10**18}
+
+
+EXAMPLES = 60 if os.environ.get("MARKET") == "full" else 12
+"""Random plays: more of them in `make market-test`."""
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +108,7 @@ ACTION = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(actions=st.lists(ACTION, max_size=12))
 def test_votes_always_sum_to_what_is_delegated(token: Contract, actions: list[tuple[str, int, int, int]]) -> None:
     chain = token.chain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import Any
 
 import pytest
@@ -15,6 +16,10 @@ from tests.contracts.chain import ZERO, Chain, Contract, Reverted
 CIDS = [bytes.fromhex("01551220") + hashlib.sha256(b"%d" % number).digest() for number in range(2)]
 DATASETS = [keccak(cid) for cid in CIDS]
 ONE_TIME, SUBSCRIPTION, PAY_PER_COMPUTE = 1, 2, 3
+
+
+EXAMPLES = 60 if os.environ.get("MARKET") == "full" else 12
+"""Random plays: more of them in `make market-test`."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,7 @@ ACTION = st.one_of(
 STEPS = st.lists(st.tuples(ACTION, st.integers(0, 1), st.integers(1, 2), st.booleans()), max_size=14)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(steps=STEPS)
 def test_it_does_as_the_native_ledger(twin: Contract, steps: list[Any]) -> None:
     chain = twin.chain
