@@ -24,6 +24,7 @@ from dmchain.node.light_peers import serve_light_block
 from dmchain.node.network.errors import RequestFailed
 from dmchain.node.network.messages import (
     MAX_REPLY_BYTES,
+    MIB,
     Blocks,
     BlockWithCommit,
     ConsensusBody,
@@ -55,6 +56,9 @@ MAX_BLOCKS: Final = 256
 """In one reply: as many as block sync asks for."""
 IDENTITY_SECONDS: Final = 2.0
 """Between two looks at whether this node has to say who it is, and whom to stay connected to."""
+MAX_UNREAD_BYTES: Final = 2 * MIB
+"""Waiting to be sent to a peer; the next large reply is made when less is left."""
+UNREAD_SECONDS: Final = 0.02
 SCORE_FALSE_BLOCK: Final = 100
 """A block that is none, or with a commit that is none: nobody has signed that by mistake."""
 SCORE_EMPTY_CLAIM: Final = 25
@@ -89,6 +93,8 @@ class Peering:
         self._worker = worker
         self._snapshots = snapshots
         self._peers: dict[int, Peer] = {}
+        self._turns: dict[int, trio.Lock] = {}
+        """Large replies to one peer are made one after the other, as it reads them: it could ask for more than it reads."""
 
     # -- what the consensus host asks ----------------------------------------------------------------------------
     def broadcast(self, payload: bytes, *, has_body: bool) -> None:
@@ -145,6 +151,7 @@ class Peering:
     # -- what the network tells ----------------------------------------------------------------------------------
     def on_peer(self, peer: Peer) -> None:
         self._peers[peer.number] = peer
+        self._turns[peer.number] = trio.Lock()
         log.debug("connected", extra={"peer": "0x" + peer.node_id.hex()})
         if peer.status is not None:
             self._note_claim(peer, peer.status)
@@ -182,6 +189,7 @@ class Peering:
 
     def on_gone(self, peer: Peer, reason: str) -> None:
         self._peers.pop(peer.number, None)
+        self._turns.pop(peer.number, None)
         self.sync.peer_gone(peer.number)
         self.host.forget_peer(peer.number)
         log.debug("disconnected: %s", reason, extra={"peer": "0x" + peer.node_id.hex()})
@@ -205,6 +213,18 @@ class Peering:
         match request:
             case GetTransactions(hashes):
                 return self.transactions.serve(hashes[:MAX_HASHES])
+            case _:
+                turn = self._turns.get(peer.number)
+                if turn is None:
+                    return Refusal(RefusalCode.UNAVAILABLE, "the connection is over")
+                async with turn:
+                    while peer.queued_bytes > MAX_UNREAD_BYTES:
+                        await trio.sleep(UNREAD_SECONDS)
+                    return await self._serve(request)
+
+    async def _serve(self, request: Request) -> Reply:
+        """What is large or has to be read from the disk."""
+        match request:
             case GetBlocks(start, count):
                 return await self._worker.run(_serve_blocks, self._app.chain.view, start, count)
             case GetLightBlock(height):

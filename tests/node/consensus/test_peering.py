@@ -1,11 +1,21 @@
-"""Transactions between nodes: who has announced one without having it does not keep others from delivering it."""
+"""A node among its peers: who announces what it does not have keeps nobody waiting, and who does not read is not served."""
 
 from __future__ import annotations
 
 import trio
 
 from dmchain.chain.primitives.transaction import Transaction
-from dmchain.node.network.messages import GetTransactions, Reply, Request, TransactionHashes, Transactions
+from dmchain.node.consensus.peering import MAX_UNREAD_BYTES
+from dmchain.node.network.messages import (
+    Blocks,
+    GetBlocks,
+    GetTransactions,
+    Refusal,
+    Reply,
+    Request,
+    TransactionHashes,
+    Transactions,
+)
 from tests.node.consensus.validators import Stranger, cut, open_network, signed_transfer, until
 
 
@@ -59,3 +69,33 @@ async def test_transactions_nobody_asked_for_or_signed_ban_whoever_sends_them() 
                     await trio.sleep(0.1)
                 await cut(stranger)
         await network.decide()
+
+
+class SlowReader:
+    """A connected peer, as far as answering it goes."""
+
+    number = 999
+    queued_bytes = MAX_UNREAD_BYTES + 1
+
+
+async def test_a_peer_that_does_not_read_gets_no_more_replies_made() -> None:
+    async with open_network(1) as network:
+        await network.start()
+        await network.decide()
+        peering, reader = network.nodes[0].validator.peering, SlowReader()
+        request = GetBlocks(1, 10)
+        assert isinstance(await peering.on_request(reader, request), Refusal)  # type: ignore[arg-type]  # not connected
+        peering._turns[reader.number] = trio.Lock()
+        replies: list[Reply] = []
+
+        async def ask() -> None:
+            replies.append(await peering.on_request(reader, request))  # type: ignore[arg-type]
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(ask)
+            await trio.sleep(0.2)
+            assert not replies
+            reader.queued_bytes = 0
+        assert len(replies) == 4
+        assert all(isinstance(reply, Blocks) and len(reply.blocks) == 1 for reply in replies)
