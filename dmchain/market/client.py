@@ -110,6 +110,10 @@ def _context(
     )
 
 
+def _nothing() -> None:
+    """Connections of others stay open."""
+
+
 class Market(BaseMarket[Sync]):
     """The market through a node: `Market("http://127.0.0.1:8545", signer=keystore("me.json", "password"))`.
 
@@ -130,7 +134,8 @@ class Market(BaseMarket[Sync]):
         fees: Fees | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        driver = SyncDriver(connect(node) if isinstance(node, str) else node)
+        web3, self._close = connect(node) if isinstance(node, str) else (node, _nothing)
+        driver = SyncDriver(web3)
         context = _context(driver.where, signer, chain_id, addresses, timeout, fees, on_progress)
         super().__init__(context, driver)
         self.web3 = driver.web3
@@ -142,6 +147,16 @@ class Market(BaseMarket[Sync]):
     def connected_as(self, signer: SignerLike) -> Market:
         """The same market for another signer."""
         return Market(self.web3, signer, **_shared(self._context))
+
+    def close(self) -> None:
+        """Close the connections if this market opened them; they open again when they are needed."""
+        self._close()
+
+    def __enter__(self) -> Market:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
 
 class AsyncMarket(BaseMarket[Async]):

@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,17 +19,17 @@ from dmchain.market.steps import Acquire, Batch, Pause, Release, Request, Step, 
 
 R = TypeVar("R")
 TIMEOUT_SECONDS = 60
-_EXPECTED = (OSError, ValueError, TypeError, asyncio.TimeoutError)
 
 
-def connect(url: str) -> Web3:
-    """A web3.py instance that asks the node itself: a proxy of the environment is for the outside world."""
+def connect(url: str) -> tuple[Web3, Callable[[], None]]:
+    """A web3.py instance that asks the node itself (a proxy of the environment is for the outside world), and what closes
+    its connections. Raises InvalidInput."""
     import requests
 
     session = requests.Session()
     session.trust_env = _host(url) not in ("localhost", "127.0.0.1", "::1")
     provider = HTTPProvider(url, {"timeout": TIMEOUT_SECONDS}, session=session, exception_retry_configuration=None)
-    return Web3(provider)
+    return Web3(provider), session.close
 
 
 def connect_async(url: str) -> AsyncWeb3[AsyncHTTPProvider]:
@@ -81,23 +81,18 @@ def _results(where: str, requests: Sequence[Request], responses: Any) -> list[An
 
 
 def _failure(where: str, error: BaseException) -> BaseException:
-    """What a transport's exception means, to throw into the operation."""
+    """What to throw into an operation for an exception of the provider: nothing else is called here."""
     if isinstance(error, MarketError) or not isinstance(error, Exception):
         return error
-    # requests' and aiohttp's errors are OSErrors or descend from ones of their own: all mean the node was not reached
-    is_transport = isinstance(error, _EXPECTED) or type(error).__module__.partition(".")[0] in _TRANSPORTS
-    return ConnectionFailed(where, _reason(error)) if is_transport else error
+    return ConnectionFailed(where, _reason(error))
 
 
-_TRANSPORTS = frozenset({"requests", "urllib3", "aiohttp", "web3", "websockets"})
-
-
-def _reason(error: BaseException) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, asyncio.TimeoutError):
         return f"no answer within {TIMEOUT_SECONDS} s"
-    if isinstance(error, ValueError) and not isinstance(error, OSError):
-        return "the answer is not JSON"
-    deepest = error
+    if isinstance(error, ValueError | TypeError | LookupError | AttributeError) and not isinstance(error, OSError):
+        return "the answer is not JSON-RPC"
+    deepest: BaseException = error
     while isinstance(below := deepest.__cause__ or deepest.__context__, OSError):
         deepest = below
     return str(deepest) or type(deepest).__name__

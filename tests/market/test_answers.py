@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import random
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from dmchain.market import Market, errors, private_key
+from dmchain.market import AsyncMarket, Market, errors, private_key
 from dmchain.market.answers import BadAnswer, data, field, quantity
 from dmchain.market.drivers import SyncDriver
 
@@ -100,6 +105,46 @@ def test_garbage_becomes_an_error_of_the_sdk(name: str) -> None:
             OPERATIONS[name](market)
         except errors.MarketError as error:
             assert str(error).isprintable(), (seed, str(error))
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b"[[]]", b"{}", b"null", b"\xff"])
+@pytest.mark.parametrize("kind", [Market, AsyncMarket])
+def test_a_server_that_is_no_node_is_told(kind: Any, body: bytes) -> None:
+    with no_node(body) as url:
+        for name in ("chain_id", "list"):
+            with pytest.raises(errors.ConnectionFailed, match=r"is not JSON-RPC|answers to a batch"):
+                asyncio.run(called(kind(url), name))
+
+
+async def called(market: Any, name: str) -> Any:
+    try:
+        found = getattr(market, name)()
+        return await found if inspect.isawaitable(found) else found
+    finally:
+        closed = market.close()
+        if inspect.isawaitable(closed):
+            await closed
+
+
+@contextmanager
+def no_node(body: bytes) -> Iterator[str]:
+    """An HTTP server that answers everything with the same bytes."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_fees_that_nobody_means_to_pay_are_refused() -> None:

@@ -235,6 +235,12 @@ def test_reads_need_no_signer_and_sending_says_that_it_does(world: World) -> Non
         reader.buy(listing.offer_ids[0])
 
 
+def test_a_market_can_be_left_as_a_file_is(world: World) -> None:
+    with Market(world.devnet.url) as market:
+        assert market.chain_id() == 1337 and market.list().total == 0
+    assert market.list().total == 0  # opens again
+
+
 def test_another_chain_is_refused(world: World) -> None:
     with pytest.raises(errors.WrongNetwork, match="got chain id 1337, expected 1") as caught:
         Market(world.devnet.url, world.signers[2], chain_id=1).list()
