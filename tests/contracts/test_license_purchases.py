@@ -376,3 +376,20 @@ def test_prices_beyond_what_money_can_be_are_refused(market: Market) -> None:
     free = market.offer(market.publish(b"free"), kind=SUBSCRIPTION, period=MONTH, price=0)
     with reverts("SafeCastOverflowedUintDowncast"):
         market.buy(free, quantity=2**64 - 1)
+
+
+def test_money_of_another_purchase_is_not_counted_as_the_price_of_this_one(market: Market) -> None:
+    """The token moves nothing, but has an escrow of the same amount released in the midst of the payment."""
+    token = market.chain.deploy("PhantomToken")
+    token.mint(token, 10_000)
+    dataset = market.publish()
+    escrowed = market.offer(dataset, token=token.address, price=1000, escrowPeriod=DAY)
+    token.execute(token, token.data("approve", market.manager, 10_000))
+    token.execute(market.manager, market.manager.data("purchase", escrowed, token, 1, MOST))
+    escrow = market.manager.purchaseOf(1).escrowId
+    at_once = market.offer(dataset, token=token.address, price=1000)
+    token.arm(market.escrow, market.escrow.data("confirm", escrow))
+    with reverts("UnexpectedAmount", token, 2000, 1000):
+        market.buy(at_once)
+    assert market.manager.held(token) == 0
+    market.assert_sound(token)

@@ -656,5 +656,29 @@ def test_a_term_is_broken_by_the_owner_not_by_its_own_parties(market: Market) ->
     market.listing.listData(other, "ipfs://m", make_listing(), [], sender=market.provider)
     market.buy(market.offer(other, price=1))
     assert market.manager.isBroken(taken) and market.manager.term(taken).ended
+    third, thirds = market.sell(b"third", kind=SUBSCRIPTION, period=MONTH, price=PRICE)
+    cancelled = market.buy(thirds, quantity=2)
+    market.chain.registry.retire(third, sender=market.provider)
+    market.manager.cancel(cancelled, sender=market.stranger)
+    assert market.manager.isBroken(cancelled) and market.manager.term(cancelled).ended
     with reverts("UnknownPurchase", 99):
         market.manager.isBroken(99)
+
+
+def test_a_former_term_is_not_collected_for_who_took_the_data_set_over(market: Market) -> None:
+    market.commit(b"content", market.rival)
+    dataset, _, term = subscribe(market, 3)
+    market.chain.sleep(DAY - 10)
+    # The licence is followed by another one while nothing is wrong: the term is not the current one any more.
+    market.manager.renounce(dataset, sender=market.buyer)
+    market.buy(market.offer(dataset, price=1))
+    assert not market.manager.isIntact(term)
+    sponsored = market.buy(market.offer(dataset, kind=SUBSCRIPTION, period=3600, price=PRICE), market.friend, 1)
+    offer = market.manager.purchaseOf(sponsored).offerId
+    market.chain.sleep(1)
+    market.buy(offer, market.stranger, 2, licensee=market.friend)
+    assert market.manager.isIntact(sponsored)
+    market.take_over(b"content", market.rival)
+    assert not market.manager.isIntact(sponsored)
+    with reverts("TermBroken", sponsored):
+        market.manager.collect(sponsored, sender=market.rival)

@@ -124,7 +124,7 @@ contract LicenseManager is LicenseState, ILicenseSales {
         StoredTerm storage t = _requireSubscription(termId);
         bool intact = _isIntact(termId, t);
         if (intact && msg.sender != t.payer && msg.sender != t.licensee) revert NotParty(termId, msg.sender);
-        if (!intact) t.ended = true;
+        if (!intact && !t.ended) (t.ended, t.broken) = (true, true);
         if (t.periods == (intact ? _begunPeriods(t) : t.releasedPeriods)) revert NothingLeft(termId);
         return _cancel(termId, t, intact);
     }
