@@ -527,6 +527,19 @@ def test_a_data_set_taken_over_sends_the_money_back(world: EscrowWorld) -> None:
     assert not world.escrow.isVoid(second)
 
 
+def test_a_licence_that_was_taken_away_sends_the_money_back(world: EscrowWorld) -> None:
+    escrow_id, account = world.open(), world.prepay()
+    world.manager.setBroken(70, True)
+    world.chain.sleep(ESCROW_PERIOD)
+    with reverts("DatasetVoid", world.dataset):
+        world.escrow.release(escrow_id)
+    world.escrow.refundVoid(escrow_id)
+    assert world.owed() == PRICE
+    # What becomes of a prepaid account is for the LicenseManager to say.
+    with reverts("DatasetNotVoid", world.dataset):
+        world.escrow.refundVoid(account)
+
+
 def test_a_score_does_not_settle_what_is_void(world: EscrowWorld) -> None:
     escrow_id = world.open(metric=METRIC, minScore=1)
     world.score(9000)

@@ -20,7 +20,7 @@ class StreamMarket(Market):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seller, self.buyer, self.accomplice = self.accounts[1:4]
+        self.seller, self.buyer, self.accomplice, self.stranger = self.accounts[1:5]
         self.streams: Contract = self["PaymentStream"]
         for account in (self.buyer, self.accomplice):
             self.usd.approve(self.streams, 2**256 - 1, sender=account)
@@ -150,3 +150,28 @@ def test_a_stream_of_ones_own_in_place_of_a_present_that_was_taken_back(market: 
     market.streams.start(monthly, market.buyer, PRICE, sender=market.buyer)
     assert market.streams.claims(present) == (0, 0)
     assert market.streams.owed(market.usd, market.accomplice) == PRICE
+
+
+def test_nor_is_a_seller_paid_from_escrow_for_a_licence_it_took_back(market: StreamMarket) -> None:
+    dataset, (once, monthly) = market.publish(
+        market.seller,
+        market.offer(PRICE, ONE_TIME, escrowPeriod=3 * DAY),
+        market.offer(PRICE, SUBSCRIPTION, escrowPeriod=3 * DAY),
+    )
+    market.dataset = dataset
+    escrow, manager = market["EscrowPayment"], market["LicenseManager"]
+    bought = manager.purchaseOf(market.buy(market.buyer, once))
+    rented_id = market.buy(market.accomplice, monthly, 2)
+    rented = manager.purchaseOf(rented_id)
+    market.take_back()
+    market.chain.ledger.revoke(dataset, market.accomplice, REVOKED, sender=market.seller)
+    # Ending the broken term for its periods to come does not make its first one good.
+    manager.cancel(rented_id, sender=market.stranger)
+    market.chain.sleep(3 * DAY)
+    for each in (bought, rented):
+        with reverts("DatasetVoid", dataset):
+            escrow.release(each.escrowId)
+        escrow.refundVoid(each.escrowId)
+    assert escrow.owed(market.usd, market.buyer) == PRICE
+    assert escrow.owed(market.usd, market.accomplice) == 2 * PRICE
+    assert manager.owed(market.usd, market.seller) == 0

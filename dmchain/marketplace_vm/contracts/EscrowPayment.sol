@@ -367,9 +367,13 @@ contract EscrowPayment is AccessControlUpgradeable, PullPayments, IEscrowPayment
     }
 
     /// @dev A claim dates the data set back to its commitment, so to an earlier block: no two registrations share one.
+    /// And whoever takes the licence back, as a seller can after delisting, shall not be paid for it.
     function _isVoid(Escrow storage e) private view returns (bool) {
         ICidRegistry.Dataset memory dataset = CID_REGISTRY.dataset(e.datasetId);
-        return dataset.status != ICidRegistry.DatasetStatus.Active || dataset.registeredBlock != e.registeredBlock;
+        bool isSound = dataset.status == ICidRegistry.DatasetStatus.Active;
+        if (!isSound || dataset.registeredBlock != e.registeredBlock) return true;
+        // Of prepaid accounts the LicenseManager releases nothing then, and keeps what is left for a cancellation.
+        return !e.isPrepaid && _manager.isBroken(_manager.purchaseOf(e.purchaseId).termId);
     }
 
     /// @return score the latest of the agreed metric

@@ -79,6 +79,7 @@ contract StandInManager {
 
     function purchaseOf(uint256 purchaseId) external view returns (ILicenseManager.Purchase memory found) {
         found.provider = _providers[purchaseId];
+        found.termId = purchaseId;
     }
 
     function offer(uint256 offerId) external view returns (ILicenseManager.Offer memory) {

@@ -12,9 +12,10 @@ import {IPullPayments} from "./IPullPayments.sol";
 /// pay-per-compute, periods of a subscription that have not begun) is drawn down by the LicenseManager, part by part.
 ///
 /// Released money goes to {ILicenseManager-distribute}. Money paid back waits for the payer to withdraw it: nothing is
-/// ever pushed to a user. Void means: retired, or registered anew by an earlier commitment; all that is still held
-/// then goes back to the payers, whoever asks for it. Token 0 is the native coin, amounts are in the token's smallest
-/// unit, times seconds since the Unix epoch.
+/// ever pushed to a user. Void means: the data set was retired, or registered anew by an earlier commitment, or (for an
+/// escrow of a purchase) the licence was taken away by whoever controls the data set after delisting. All that is still
+/// held then goes back to the payers, whoever asks for it. Token 0 is the native coin, amounts are in the token's
+/// smallest unit, times seconds since the Unix epoch.
 interface IEscrowPayment is IPullPayments {
     enum EscrowState {
         None,
@@ -134,6 +135,7 @@ interface IEscrowPayment is IPullPayments {
     /// @notice There is a score: it decides.
     error ScorePresent(uint256 escrowId, uint256 score);
     error DatasetNotVoid(bytes32 datasetId);
+    /// @notice Void, see above.
     error DatasetVoid(bytes32 datasetId);
     error InvalidAmount(uint256 escrowId, uint256 given, uint256 available);
     error InvalidScore(uint256 given, uint256 highest);
@@ -227,7 +229,7 @@ interface IEscrowPayment is IPullPayments {
     /// @notice What is held in it now; 0 for none.
     function amountOf(uint256 escrowId) external view returns (uint128);
 
-    /// @notice Whether the data set was retired or registered anew since.
+    /// @notice Whether it is void: see above.
     function isVoid(uint256 escrowId) external view returns (bool);
 
     function escrowCount() external view returns (uint256);
