@@ -14,6 +14,7 @@ import pytest
 from eth_account import Account
 
 from dmchain.market import (
+    Action,
     AsyncMarket,
     Market,
     Progress,
@@ -108,6 +109,55 @@ def test_blocking_and_awaited_operations_do_the_same(world: World) -> None:
             return await trade(provider, consumer, world)
 
     assert settle(asyncio.run(awaited())) == settle(blocking)
+
+
+def test_everything_reads_the_same_both_ways(world: World) -> None:
+    listing = world.publish([one_time("25 USD", escrow="3d"), subscription("10 USD", "30d"), one_time("1 DM")])
+    dataset, (once, periods, native) = listing.dataset_id, listing.offer_ids
+    bought = world.consumer.buy(once)
+    stream = world.second_consumer.streams.start(periods, lasting="30d")
+    tokens = world.provider.datatokens.issue(dataset, native, 10)
+    sale = world.provider.datatokens.sell(tokens.class_id, 5, "2 USD")
+    world.stranger.disputes.jurors.join("10 DM")
+    check = world.consumer.quality.request(dataset, "completeness")
+    proposal = world.provider.governance.propose([Action("LicenseManager", "setPlatformFee", (300,))], "text")
+    case = world.consumer.disputes.open(bought.purchase_id, world.cid())
+
+    async def read(market: Any) -> list[Any]:
+        return [
+            await market.list(),
+            await market.show(dataset),
+            await market.find(owner=world.provider.address()),
+            await market.offers.of(dataset),
+            await market.purchase(bought.purchase_id),
+            await market.purchases(),
+            await market.reputation(dataset=dataset),
+            await market.escrow.of(bought.purchase_id),
+            (await market.streams.get(stream.stream_id)).payer,
+            (await market.streams.of(dataset, world.second_consumer.address())).stream_id,
+            await market.disputes.get(case.dispute_id),
+            await market.disputes.of(bought.purchase_id),
+            await market.disputes.claimable(case.dispute_id),
+            await market.disputes.jurors.member(world.stranger.address()),
+            await market.quality.get(check.request_id),
+            await market.quality.score(dataset, "completeness"),
+            await market.stake.position(dataset),
+            await market.payouts.owed(world.provider.address()),
+            await market.tokens.balance("DMG"),
+            await market.datatokens.sale(sale.order_id),
+            await market.datatokens.quote(sale.order_id, 2),
+            (await market.governance.get(proposal.proposal_id)).proposer,
+            await market.governance.votes(),
+            await market.governance.parameters(),
+            await market.curation.standards(),
+            await market.call("CidRegistry", "datasetCount"),
+        ]
+
+    async def awaited() -> list[Any]:
+        async with AsyncMarket(world.devnet.url, world.signers[2]) as market:
+            return await read(market)
+
+    assert asyncio.run(awaited()) == asyncio.run(read(Blocking(world.consumer)))
 
 
 def test_a_purchase_pays_by_permit_and_leaves_no_allowance(world: World) -> None:
