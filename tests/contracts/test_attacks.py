@@ -202,6 +202,29 @@ def test_a_seller_who_takes_a_streamed_licence_back_is_not_paid_on(market: Marke
     market.check_books()
 
 
+@pytest.mark.parametrize("kind", [ONE_TIME, SUBSCRIPTION])
+def test_a_seller_who_takes_an_escrowed_licence_back_is_not_paid_for_silence(market: Market, kind: int) -> None:
+    """The buyer does not look; nor does it help the seller to end the broken term first."""
+    seller, buyer, anybody = market.accounts[1:4]
+    escrow, manager = market["EscrowPayment"], market["LicenseManager"]
+    dataset, (offer,) = market.publish(seller, market.offer(30 * USD, kind, escrowPeriod=5 * DAY))
+    purchase = market.buy(buyer, offer, 1 if kind == ONE_TIME else 2)
+    market.chain.sleep(10)
+    market["DataListing"].delist(int.from_bytes(dataset, "big"), sender=seller)
+    market.chain.registry.setController(dataset, seller, sender=seller)
+    market.chain.ledger.revoke(dataset, buyer, bytes(32), sender=seller)
+    market.chain.sleep(6 * DAY)
+    if kind == SUBSCRIPTION:
+        manager.cancel(purchase, sender=seller)  # gives back the period that has not begun
+    number = manager.purchaseOf(purchase).escrowId
+    with pytest.raises(Reverted):
+        escrow.release(number, sender=seller)
+    escrow.refundVoid(number, sender=anybody)
+    assert escrow.owed(market.usd, buyer) == 30 * USD * (1 if kind == ONE_TIME else 2)
+    assert manager.owed(market.usd, seller) == 0
+    market.check_books()
+
+
 def test_a_licensee_who_gives_a_streamed_licence_up_does_not_take_the_flow_back(market: Market) -> None:
     seller, payer = market.accounts[1:3]
     streams = market["PaymentStream"]
