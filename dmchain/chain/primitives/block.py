@@ -204,7 +204,7 @@ class Receipt:
         created = to_blob(contract, "contract address")
         return cls(
             to_int(type_, "type", 8),
-            to_int(status, "status", 8),
+            to_int(status, "status", 1),
             to_int(cumulative, "cumulative gas", 64),
             compute_bloom(entries),
             tuple(entries),
