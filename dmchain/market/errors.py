@@ -178,7 +178,7 @@ def decode_revert(
             f"{name} {_show_enum(parameter.enumeration, value) or show_argument(value, parameter.type, names or {})}"
             for (name, value), parameter in zip(arguments.items(), entry.inputs, strict=True)
         )
-        explanation = explain(entry, arguments)
+        explanation = explain(entry)
         message = f"{entry.name}: {explanation.text}" if explanation.text else f"{entry.name}"
         return reverted_class(entry.name)(
             entry.name,

@@ -6,9 +6,7 @@ Written for those a user meets; for the others the name and the arguments, which
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from dmchain.market.abi import Entry
 from dmchain.market.hint_texts import HINTS
@@ -22,7 +20,7 @@ class Explanation:
     hint: str | None = None
 
 
-def explain(entry: Entry, arguments: Mapping[str, Any]) -> Explanation:
+def explain(entry: Entry) -> Explanation:
     """Text and hint for an error; no text when its name says all that is known."""
     text, hint = HINTS.get(entry.name, ("", None))
     return Explanation(text or _first_sentence(entry.notice), hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -243,12 +242,6 @@ def _read_log(log: dict[str, Any], names: dict[str, str]) -> Event | None:
         except AbiError:
             continue
     return None
-
-
-def read_events(context: Context, logs: Sequence[dict[str, Any]]) -> list[Event]:
-    """Decode the answer of eth_getLogs; what no ABI knows is left out."""
-    names = context.names()
-    return [event for log in logs if (event := _read_log(log, names)) is not None]
 
 
 def _explain_failure(context: Context, message: dict[str, str], document: dict[str, Any]) -> Steps[None]:

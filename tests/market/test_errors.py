@@ -53,7 +53,7 @@ def test_an_error_of_a_contract_is_decoded_by_name(entry: Entry) -> None:
     assert isinstance(error, Reverted)
     assert error.name == entry.name and str(error).startswith(entry.name)
     assert len(error.arguments) == len(entry.inputs)
-    assert "{" not in explanation_of(entry, error.arguments).text  # links of NatSpec are for its own readers
+    assert "{" not in explanation_of(entry).text  # links of NatSpec are for its own readers
 
 
 def test_contracts_agree_about_what_an_error_with_one_selector_says() -> None:
