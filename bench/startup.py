@@ -1,4 +1,4 @@
-"""From starting the program to its first answer: `dmchain devnet` and anvil, in turns.
+"""From starting the program to its first answer, and from SIGTERM to its end: `dmchain devnet` and anvil, in turns.
 
     python bench/startup.py [--quick]
 
@@ -52,8 +52,8 @@ def ask(port: int) -> bool:
         connection.close()
 
 
-def time_start(command: list[str], port: int) -> float:
-    """Seconds until the first answer; the process is stopped afterwards."""
+def time_run(command: list[str], port: int) -> tuple[float, float]:
+    """Seconds until the first answer, and seconds that stopping takes."""
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
@@ -61,33 +61,39 @@ def time_start(command: list[str], port: int) -> float:
                 assert process.poll() is None, f"{command[0]} ended with {process.returncode}"
                 assert time.perf_counter() - started < DEADLINE_S, f"{command[0]}: no answer in {DEADLINE_S} s"
                 time.sleep(ASK_S)
-            return time.perf_counter() - started
-        finally:
+            answered = time.perf_counter()
             process.terminate()
             process.wait()
+            return answered - started, time.perf_counter() - answered
+        finally:
+            process.kill()
 
 
-def start_dmchain() -> float:
+def run_dmchain() -> tuple[float, float]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="dmchain-startup-") as home:
-        return time_start([*DMCHAIN, "devnet", "--port", str(port), "--home", f"{home}/home"], port)
+        return time_run([*DMCHAIN, "devnet", "--port", str(port), "--home", f"{home}/home"], port)
 
 
-def start_anvil() -> float:
+def run_anvil() -> tuple[float, float]:
     port = free_port()
-    return time_start([str(foundry_binary(REPOSITORY / "bench", "anvil")), "--port", str(port)], port)
+    return time_run([str(foundry_binary(REPOSITORY / "bench", "anvil")), "--port", str(port)], port)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="3 starts instead of 10")
-    starts: dict[str, Callable[[], float]] = {"dmchain devnet": start_dmchain, "anvil": start_anvil}
-    seconds: dict[str, list[float]] = {name: [] for name in starts}
+    runs: dict[str, Callable[[], tuple[float, float]]] = {"dmchain devnet": run_dmchain, "anvil": run_anvil}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for _ in range(3 if parser.parse_args().quick else 10):
-        for name, start in starts.items():
-            seconds[name].append(start())
+        for name, run in runs.items():
+            seconds[name].append(run())
     for name, found in seconds.items():
-        print(f"{name:16}  median {statistics.median(found):6.3f} s  min {min(found):6.3f} s  ({len(found)} starts)")
+        starts, stops = zip(*found, strict=True)
+        print(
+            f"{name:16}  start: median {statistics.median(starts):6.3f} s  min {min(starts):6.3f} s"
+            f"   stop: median {statistics.median(stops):6.3f} s  max {max(stops):6.3f} s  ({len(found)} runs)"
+        )
 
 
 if __name__ == "__main__":

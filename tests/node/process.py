@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 START_SECONDS = 30
+STOPS_WITHIN_S = 10
+"""A node that waits for a client or a call to end takes longer. How fast it is on a quiet machine, bench/startup.py says."""
 
 
 class RpcFailure(Exception):
