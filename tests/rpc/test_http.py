@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import threading
-import time
 import zlib
 from typing import Any
 
@@ -366,11 +365,9 @@ async def test_heavy_calls_do_not_hold_up_light_ones(chain: FakeChain) -> None:
             nursery.start_soon((await server.connect()).post, CALL)
         await until(lambda: gate.entered == 2)
         client = await server.connect()
-        started = time.monotonic()
         for _ in range(20):
             assert (await client.request()).body == CHAIN_ID_ANSWER
-        assert time.monotonic() - started < 2
-        gate.open.set()
+        gate.open.set()  # had a light call waited for a heavy one, it would wait still
 
 
 async def test_a_call_that_takes_too_long_is_told_to_stop(chain: FakeChain) -> None:
