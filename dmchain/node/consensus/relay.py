@@ -84,5 +84,7 @@ class Relay:
         self._heard = {at: slots for at, slots in self._heard.items() if at >= height - 1}
 
     def forget_peer(self, peer: int) -> None:
-        self._quiet_until = {key: until for key, until in self._quiet_until.items() if key[0] != peer}
-        self._answered_until = {key: until for key, until in self._answered_until.items() if key[0] != peer}
+        """A connection is over. Others may have heard through that peer what they need from this node now: everybody is
+        passed everything again, until they show that they hear it."""
+        self._quiet_until.clear()
+        self._answered_until.clear()

@@ -76,3 +76,13 @@ def test_a_peer_that_repeats_itself_is_not_answered_again_and_again() -> None:
     assert sum(answers) == 2
     relay.forget_peer(3)
     assert relay.should_answer(3, 0, 100)
+
+
+def test_when_a_connection_ends_everybody_is_passed_everything_again() -> None:
+    """The others may have heard through that peer."""
+    relay = Relay()
+    relay.note_repeated(1, validator=0, now=100)
+    relay.note_repeated(3, validator=0, now=100)
+    assert relay.choose_targets(PEERS, 9, validator=0, now=101) == [2]
+    relay.forget_peer(2)
+    assert relay.choose_targets([1, 3], 9, validator=0, now=101) == [1, 3]
