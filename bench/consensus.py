@@ -60,7 +60,7 @@ from dmchain.node.network.peer import Peer
 from dmchain.node.network.peers import PeerManager, PeersConfig
 from dmchain.node.network.transport import Endpoint, TcpNetwork
 from dmchain.node.sign_journal import FileJournal
-from dmchain.node.testnet import _free_ports
+from dmchain.node.testnet import free_ports
 from dmchain.node.worker import InlineWorker, PatientWorker
 
 CHAIN_ID = 1337
@@ -260,7 +260,7 @@ def percentile(values: list[float], part: float) -> float:
 
 
 def measure(count: int, heights: int, interval_ms: int) -> Result:
-    ports = _free_ports(count)
+    ports = free_ports(count)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--heights", str(heights), "--interval-ms", str(interval_ms),
                    "--folder", folder, "--ports", ",".join(map(str, ports)), "--node"]  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +19,7 @@ from dmchain.chain.primitives.crypto import PrivateKey
 from dmchain.chain.primitives.errors import StorageError
 from dmchain.chain.primitives.types import Address
 from dmchain.marketplace_vm.market_genesis.parameters import MarketParameters
-from dmchain.node.config import render_config
+from dmchain.node.config import ConfigError, render_config
 from dmchain.node.devnet import DEFAULT_CHAIN_ID, WEI_PER_ETHER, genesis_document
 from dmchain.node.home import NODE_KEY_FILE, PRIVATE_DIRECTORY, PRIVATE_FILE, Home, write_atomically
 from dmchain.node.keystore import read_password, save_key
@@ -26,6 +28,8 @@ from dmchain.node.sign_journal import FileJournal
 
 DEFAULT_STAKE_ETHER = 100_000
 DEFAULT_P2P_PORT = 30_333
+FREE_PORTS = range(12_000, 30_000)
+FREE_PORT_TRIES = 1000
 PASSWORD_FILE = "password"
 JOURNAL_FILE = "sign.journal"
 RANDAO_FILE = "randao.json"
@@ -59,8 +63,8 @@ def plan_validators(
     first_rpc_port: int = 8545,
 ) -> list[PlannedValidator]:
     """One validator per operator below `output`, ports counting up; port 0 takes free ones."""
-    free_p2p = _free_ports(len(operators)) if first_p2p_port == 0 else None
-    free_rpc = _free_ports(len(operators)) if first_rpc_port == 0 else None
+    free_p2p = free_ports(len(operators)) if first_p2p_port == 0 else None
+    free_rpc = free_ports(len(operators)) if first_rpc_port == 0 else None
     return [
         PlannedValidator(
             home=output / f"validator-{number}",
@@ -76,13 +80,26 @@ def plan_validators(
     ]
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now; all held at once, so that they differ."""
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now, below those that systems give to connections (Linux: from 32768).
+
+    One of those would be taken by the very peers that redial a node while it is down: a connection to a free port of
+    one's own machine can be given that port as its source, and is then connected to itself.
+    """
+    held: dict[int, socket.socket] = {}
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        for _ in range(FREE_PORT_TRIES):
+            if len(held) == count:
+                return list(held)
+            each = stack.enter_context(socket.socket())
+            port = FREE_PORTS[secrets.randbelow(len(FREE_PORTS))]
+            with contextlib.suppress(OSError):
+                each.bind(("127.0.0.1", port))
+                held[port] = each
+    raise ConfigError(
+        f"found {len(held)} free ports of {count} from {FREE_PORTS.start} to {FREE_PORTS.stop - 1}",
+        hint="name the ports",
+    )
 
 
 def make_genesis(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dmchain.node.testnet import _free_ports
+from dmchain.node.testnet import free_ports
 from tests.node.test_network_processes import Validator, transfer, wait_for
 
 FOUNDERS = 2
@@ -61,7 +61,7 @@ def test_a_validator_that_registers_later_is_known_to_all_and_reveals_like_all(
 ) -> None:
     home = tmp_path / "newcomer"
     dmchain("init", "--home", home, "--genesis", founders[0].home / "genesis.json", "--validator")
-    (port,) = _free_ports(1)
+    (port,) = free_ports(1)
     edit(home / "config.toml", port="0", listen=f'"127.0.0.1:{port}"')
     newcomer = Validator(home)
     try:
