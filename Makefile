@@ -39,8 +39,10 @@ conformance: setup ## Run the whole sample of published Ethereum fixtures on bot
 sim: setup ## Simulate consensus: the gate, or a longer campaign by ARGS
 	@$(BIN)/dmchain sim --campaign $(ARGS)
 
-bench: node-setup ## Measure, beside anvil and plain py-evm; each script prints a table
-	@for script in startup engine market precompiles throughput network_nodes; do $(BIN)/python bench/$$script.py $(ARGS); done
+bench: node-setup ## Measure, beside anvil and plain py-evm; each script prints a table; ARGS=--quick for less
+	@for script in startup engine market throughput network_nodes sync commit_verification; do \
+	    $(BIN)/python bench/$$script.py $(ARGS); done
+	@for script in precompiles consensus consensus_growth failover; do $(BIN)/python bench/$$script.py; done
 
 lint: setup ## Check style and types
 	@$(BIN)/ruff check dmchain tests bench tools
