@@ -98,7 +98,8 @@ class ChainBackend:
         return self._chain.rules.chain_id
 
     def head(self) -> Header:
-        return self._chain.head
+        # the view's, not the chain's: while a block is being committed that is one ahead of what can be read
+        return self.view.head
 
     def sync_status(self) -> SyncStatus | None:
         return None if self.network is None else self.network.sync_status()
@@ -221,12 +222,13 @@ class ChainBackend:
     # -- fees ----------------------------------------------------------------------------------------------------
     def fees(self, height: int) -> BlockFees:
         max_blob_gas = MAX_BLOB_GAS if self._chain.rules.blobs else 0
-        if height == self._chain.head.number + 1:
-            excess = compute_excess_blob_gas(self._chain.head)
+        head = self.view.head
+        if height == head.number + 1:
+            excess = compute_excess_blob_gas(head)
             return BlockFees(self._producer.next_base_fee(), compute_blob_base_fee(excess), max_blob_gas)
         header = self.header(height)  # raises PrunedHistory
         if header is None:
-            raise InvariantBroken(f"fees asked for block {height}, the head is {self._chain.head.number}")
+            raise InvariantBroken(f"fees asked for block {height}, the head is {head.number}")
         blob_fee = compute_blob_base_fee(header.excess_blob_gas or 0)
         return BlockFees(header.base_fee_per_gas or 0, blob_fee, max_blob_gas)
 
@@ -250,7 +252,7 @@ class ChainBackend:
             return self._producer.next_timestamp()
         assert isinstance(at, int)
         header = self.header(at)
-        return self._chain.head.timestamp if header is None else header.timestamp
+        return self.view.head.timestamp if header is None else header.timestamp
 
     def account(self, address: Address, at: StateAt) -> Account:
         nonce, balance, code_hash, root = read_account(self.state_at(at), address) or NO_ACCOUNT
